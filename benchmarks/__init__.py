@@ -1,0 +1,1 @@
+"""Figures of fastapi_jobs beside their floors and alternatives: `python -m benchmarks`."""

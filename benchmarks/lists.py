@@ -1,0 +1,213 @@
+"""Get, list and each filter over a million rows, of which the ten oldest are the rare ones."""
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from benchmarks.harness import Bench, Raw, Row, percentile
+
+if TYPE_CHECKING:
+    from fastapi_jobs.store import Store
+    from fastapi_jobs.store.queries import JobFilter
+
+ROWS = 1_000_000
+RARE = 10
+SAMPLES = 60
+LIMIT_MS = 20.0
+BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
+STEP = timedelta(seconds=2)
+COLUMNS = (
+    *("id", "task", "queue", "backend", "status", "priority", "args", "result", "attempt"),
+    *("failures", "crashes", "suspect", "fence", "created_at", "started_at", "finished_at"),
+    *("owner", "tags"),
+)
+
+
+def job_id(number: int) -> UUID:
+    """The id of the row of this number, in the order of creation."""
+    from fastapi_jobs.clock import first_uuid7
+
+    return UUID(int=first_uuid7(BEGIN + number * STEP).int + number)
+
+
+def job_rows(count: int) -> Iterator[tuple[Any, ...]]:
+    """All rows: the ten oldest failed, with a task, queue, owner and tag that nobody else has."""
+    for number in range(count):
+        rare = number < RARE
+        created = BEGIN + number * STEP
+        yield (
+            job_id(number),
+            "app.rare" if rare else f"app.task_{number % 5}",
+            "rare" if rare else f"queue_{number % 3}",
+            "",
+            "failed" if rare else "succeeded",
+            0,
+            '{"number": 1}',
+            None if rare else "null",
+            *(1, 0, 0, 0, 1),
+            *(created, created, created),
+            "rare" if rare else f"owner_{number % 100}",
+            '["rare"]' if rare else f'["tag_{number % 10}"]',
+        )
+
+
+def fill_sqlite(store: "Store", count: int) -> None:
+    """Straight into the tables, a transaction for each 50,000 rows."""
+    database = store.database
+    connection = database.writing.connect()
+    cursor = connection.connection.cursor()
+    marks = ", ".join(["?"] * len(COLUMNS))
+    insert = f"INSERT INTO fastapi_jobs_jobs ({', '.join(COLUMNS)}) VALUES ({marks})"
+    tag = "INSERT INTO fastapi_jobs_tags (tag, job_id) VALUES (?, ?)"
+    batch: list[tuple[Any, ...]] = []
+
+    def write() -> None:
+        cursor.execute("BEGIN IMMEDIATE")
+        cursor.executemany(insert, batch)
+        cursor.executemany(tag, [(each[-1][2:-2], each[0]) for each in batch])
+        cursor.execute("COMMIT")
+        batch.clear()
+
+    for row in job_rows(count):
+        times = [database.encode_time(each) for each in row[13:16]]
+        batch.append((row[0].hex, *row[1:13], *times, *row[16:]))
+        if len(batch) == 50_000:
+            write()
+    write()
+    cursor.close()
+    connection.close()
+
+
+def fill_postgresql(store: "Store", count: int) -> None:
+    """By COPY; then what autovacuum would do within a minute."""
+    import psycopg
+
+    url = store.database.url.render_as_string(hide_password=False).replace("+psycopg", "")
+    with psycopg.connect(url, autocommit=True) as connection, connection.cursor() as cursor:
+        with cursor.copy(f"COPY fastapi_jobs_jobs ({', '.join(COLUMNS)}) FROM STDIN") as copy:
+            for row in job_rows(count):
+                copy.write_row(row)
+        with cursor.copy("COPY fastapi_jobs_tags (tag, job_id) FROM STDIN") as copy:
+            for row in job_rows(count):
+                copy.write_row((row[-1][2:-2], row[0]))
+        cursor.execute("VACUUM ANALYZE fastapi_jobs_jobs")
+        cursor.execute("VACUUM ANALYZE fastapi_jobs_tags")
+
+
+def filters() -> dict[str, "JobFilter"]:
+    """Everything a list can be restricted by: common, rare, absent, and in pairs."""
+    from fastapi_jobs.status import JobStatus
+    from fastapi_jobs.store.queries import JobFilter
+
+    failed, good = [JobStatus.FAILED], [JobStatus.SUCCEEDED]
+    final = [JobStatus.FAILED, JobStatus.CANCELLED]
+    middle = BEGIN + 500_000 * STEP
+    return {
+        "all": JobFilter(),
+        "status common": JobFilter(statuses=good),
+        "status rare": JobFilter(statuses=failed),
+        "status absent": JobFilter(statuses=[JobStatus.QUEUED]),
+        "statuses": JobFilter(statuses=final),
+        "task common": JobFilter(task="app.task_1"),
+        "task rare": JobFilter(task="app.rare"),
+        "queue common": JobFilter(queue="queue_1"),
+        "queue rare": JobFilter(queue="rare"),
+        "tag common": JobFilter(tag="tag_1"),
+        "tag rare": JobFilter(tag="rare"),
+        "owner common": JobFilter(owner="owner_1"),
+        "owner rare": JobFilter(owner="rare"),
+        "after": JobFilter(created_after=middle),
+        "before": JobFilter(created_before=BEGIN + 20 * STEP),
+        "between": JobFilter(created_after=middle, created_before=middle + 100 * STEP),
+        "task, status rare": JobFilter(task="app.task_1", statuses=failed),
+        "queue, status rare": JobFilter(queue="queue_1", statuses=failed),
+        "owner, status rare": JobFilter(owner="owner_1", statuses=failed),
+        "tag, status rare": JobFilter(tag="tag_1", statuses=failed),
+        "status rare, after": JobFilter(statuses=failed, created_after=middle),
+        "status common, before": JobFilter(statuses=good, created_before=middle),
+        "task, queue": JobFilter(task="app.task_1", queue="queue_1"),
+        "task, queue rare": JobFilter(task="app.task_1", queue="rare"),
+        "task rare, queue": JobFilter(task="app.rare", queue="queue_1"),
+        "owner, task": JobFilter(owner="owner_1", task="app.task_1"),
+        "owner, task rare": JobFilter(owner="owner_1", task="app.rare"),
+        "owner rare, task": JobFilter(owner="rare", task="app.task_1"),
+        "tag, owner": JobFilter(tag="tag_1", owner="owner_1"),
+        "tag, task rare": JobFilter(tag="tag_1", task="app.rare"),
+        "owner, status, before": JobFilter(owner="owner_1", statuses=good, created_before=middle),
+        "all of them": JobFilter(
+            statuses=good, task="app.task_1", queue="queue_1", owner="owner_1", tag="tag_1",
+            created_before=middle,
+        ),
+    }  # fmt: skip
+
+
+def measure(url: str, kind: str, count: int, samples: int) -> Raw:
+    """Fill, then time every query; p95 of each in ms."""
+    from fastapi_jobs import FastAPIJobs
+    from fastapi_jobs.store import queries
+
+    with FastAPIJobs(database_url=url, migrate=True) as app:
+        store = app.runtime.store
+        began = time.perf_counter()
+        (fill_sqlite if kind == "sqlite" else fill_postgresql)(store, count)
+        filled = time.perf_counter() - began
+        found: dict[str, float] = {}
+        ids = [job_id(number * 7919 % count) for number in range(samples)]
+
+        def timed(name: str, query: Callable[[int], object]) -> None:
+            query(0)
+            taken = []
+            for number in range(samples):
+                begin = time.perf_counter()
+                query(number)
+                taken.append((time.perf_counter() - begin) * 1e3)
+            found[name] = percentile(taken, 95)
+
+        timed("get", lambda number: store.read_sync(queries.get_job, ids[number]))
+        cursors = {
+            "first": None,
+            "deep": queries.make_cursor(job_id(count // 2)),
+            "edge": queries.make_cursor(job_id(min(RARE, count - 1))),
+        }
+        for name, which in filters().items():
+            for place, cursor in cursors.items():
+                for newest in (True, False):
+                    direction = "newest" if newest else "oldest"
+                    timed(
+                        f"{name}, {place}, {direction}",
+                        lambda number, which=which, cursor=cursor, newest=newest: store.read_sync(  # type: ignore[misc]
+                            queries.list_jobs, which, cursor=cursor, newest=newest
+                        ),
+                    )
+    return {"filled_s": filled, "rows": count, "p95_ms": found}
+
+
+def rows(bench: Bench) -> list[Row]:
+    """For each database, get and the worst of all lists."""
+    found = []
+    count, samples = bench.size(ROWS), bench.size(SAMPLES, 2)
+    for kind in bench.databases:
+        with bench.database(kind) as url:
+            taken = bench.run(
+                kind, "lists:measure", url=url, kind=kind, count=count, samples=samples
+            )
+        p95: dict[str, float] = taken["p95_ms"]
+        worst = max((name for name in p95 if name != "get"), key=lambda name: p95[name])
+        late = sum(value >= LIMIT_MS for value in p95.values())
+        found += [
+            Row(
+                f"{count:,} rows, get p95, {kind}",
+                f"{p95['get']:.2f} ms",
+                target=f"< {LIMIT_MS:g} ms",
+                met=p95["get"] < LIMIT_MS,
+            ),
+            Row(
+                f"{count:,} rows, worst of {len(p95) - 1} lists p95, {kind}",
+                f"{p95[worst]:.2f} ms ({worst}); {late} late",
+                target=f"< {LIMIT_MS:g} ms",
+                met=late == 0,
+            ),
+        ]
+    return found

@@ -1,0 +1,1 @@
+"""The shop's own tests: pytest, and of fastapi_jobs only its public testing kit."""

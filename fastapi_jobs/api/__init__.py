@@ -1,0 +1,1 @@
+"""The HTTP API: one file per topic, put together in `router`."""

@@ -1,0 +1,186 @@
+"""Who runs, and what waits that nobody will run."""
+
+import json
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime
+
+from fastapi_jobs.checks.findings import Finding, error, note, ok, warning
+from fastapi_jobs.conf import Settings
+from fastapi_jobs.dispatcher import effective_backend
+from fastapi_jobs.errors import did_you_mean
+from fastapi_jobs.models import QueueRecord, WorkerRecord
+from fastapi_jobs.process_identity import is_dead
+from fastapi_jobs.registry import registry
+from fastapi_jobs.store.lanes import Lane
+from fastapi_jobs.store.probe import WAITING_CAP
+
+START_ONE = "Start the app, or: fastapi-jobs worker"
+
+
+def is_stale(worker: WorkerRecord, now: datetime, lease_seconds: float) -> bool:
+    """Whether a worker seems dead. Its last beat is by its own clock, so this is a guess."""
+    late = (now - worker.heartbeat_at).total_seconds() > lease_seconds
+    return late or is_dead(worker.machine, worker.pid, worker.pid_started)
+
+
+def judge_workers(
+    live: Sequence[WorkerRecord], stale: Sequence[WorkerRecord], now: datetime
+) -> Iterator[Finding]:
+    """Workers that live, that seem dead, and how many jobs all of them run at a time."""
+    for worker in stale:
+        seconds = (now - worker.heartbeat_at).total_seconds()
+        yield warning(
+            "stale-worker",
+            f"Worker {_name(worker)} had its last heartbeat {seconds:.0f} s ago: it is dead or "
+            "stopped. A live worker takes its jobs back; if it lives, compare the clocks.",
+        )
+    if not live:
+        yield note("no-worker", f"No worker lives. {START_ONE}")
+        return
+    names = ", ".join(map(_name, live[:5])) + (", …" if len(live) > 5 else "")
+    word = "worker lives" if len(live) == 1 else "workers live"
+    yield ok("workers", f"{len(live)} {word}: {names}.")
+    if len(live) > 1:
+        yield _total(live)
+
+
+def _name(worker: WorkerRecord) -> str:
+    return f"{worker.host}:{worker.pid}"
+
+
+def _total(live: Sequence[WorkerRecord]) -> Finding:
+    total: Counter[str] = Counter()
+    for worker in live:
+        total.update(json.loads(worker.slots))
+    keys = {
+        "asyncio": "asyncio.max_running",
+        "thread": "thread.max_workers",
+        "process": "process.max_workers",
+    }
+    parts = ", ".join(f"{name} {total[name]:,}" for name in sorted(total))
+    named = ", ".join(keys[name] for name in sorted(total) if name in keys)
+    return note(
+        "slots",
+        f"Each of {len(live)} workers has slots of its own; at a time they run: {parts}. If that "
+        f"is too much for what the jobs call, lower {named}; max_running of a queue or task holds "
+        "over all of them.",
+    )
+
+
+def judge_children(
+    settings: Settings, live: Sequence[WorkerRecord], here: str, cores: int
+) -> Iterator[Finding]:
+    """Do the workers of this machine have more child processes than it has cores?"""
+    counts = [
+        json.loads(worker.slots).get("process", 0) for worker in live if worker.machine == here
+    ]
+    total = sum(counts)
+    if len(counts) > 1 and total > cores:
+        origin = settings.origins.get("process.max_workers", "settings")
+        yield warning(
+            "processes",
+            f"{len(counts)} workers on this machine may have {total} child processes, on {cores} "
+            f"cores: they only take turns. Set process.max_workers = {max(cores // len(counts), 1)}"
+            f" ({origin}), or run one worker and let the others only enqueue (dispatch = false).",
+        )
+
+
+def judge_hosts(live: Collection[WorkerRecord]) -> Iterator[Finding]:
+    """A SQLite file that workers of several machines use."""
+    # `machine` begins with the kernel's boot id, which containers of one machine share.
+    machines = {worker.machine.partition(" ")[0] or worker.host for worker in live}
+    if len(machines) > 1:
+        hosts = ", ".join(sorted({worker.host for worker in live}))
+        yield error(
+            "sqlite-hosts",
+            f"Workers of several machines ({hosts}) use one SQLite file. Its write-ahead log works "
+            "on one machine only: jobs may be lost. Use PostgreSQL.",
+        )
+
+
+def judge_queues(
+    settings: Settings, rows: Sequence[QueueRecord], lanes: Sequence[tuple[Lane, int]]
+) -> Iterator[Finding]:
+    """Paused queues; a person's change wins over the settings."""
+    changed = {row.name: row for row in rows if row.paused is not None}
+    waiting: Counter[str] = Counter()
+    for lane, count in lanes:
+        waiting[lane.queue] += count
+    for name in sorted({*changed, *settings.queues}):
+        row = changed.get(name)
+        if row is not None and row.paused:
+            by = f" by {row.paused_by}" if row.paused_by else ""
+            since = f" since {row.paused_at:%Y-%m-%d %H:%M} UTC" if row.paused_at else ""
+            reason = f" ({row.pause_reason})" if row.pause_reason else ""
+            how = f"is paused{by}{since}{reason}"
+        elif row is None and settings.queue(name).paused:
+            origin = settings.origins.get(f"queues.{name}.paused", "settings")
+            how = f"is paused by queues.{name}.paused ({origin})"
+        else:
+            continue
+        yield warning("paused", f"Queue {name!r} {how}; {_waiting(waiting[name])} in it.")
+
+
+def judge_lanes(
+    settings: Settings, lanes: Sequence[tuple[Lane, int]], live: Sequence[WorkerRecord]
+) -> Iterator[Finding]:
+    """Queued jobs that no live worker will run, with the reason."""
+    if not live:
+        total = sum(count for _, count in lanes)
+        if total:
+            yield warning("waiting", f"{_waiting(total)} and no worker lives. {START_ONE}")
+        yield from _unregistered(lanes)
+        return
+    known: dict[str, list[WorkerRecord]] = {}
+    for worker in live:
+        for task in json.loads(worker.tasks):
+            known.setdefault(task, []).append(worker)
+    unknown: Counter[str] = Counter()
+    for lane, count in lanes:
+        able = known.get(lane.task)
+        if able is None:
+            unknown[lane.task] += count
+            continue
+        why = _why_not(settings, lane, able)
+        if why:
+            yield warning("unserved", f"{_waiting(count, lane.task)}: no live worker {why}.")
+    for task, count in sorted(unknown.items()):
+        here = "It is registered here: restart the workers." if task in registry else _ABSENT
+        yield warning("unknown-task", f"{_waiting(count, task)}: no live worker knows it. {here}")
+
+
+def _unregistered(lanes: Sequence[tuple[Lane, int]]) -> Iterator[Finding]:
+    """Waiting jobs of tasks that no worker with this code would know."""
+    unknown: Counter[str] = Counter()
+    for lane, count in lanes:
+        if lane.task not in registry:
+            unknown[lane.task] += count
+    for task, count in sorted(unknown.items()):
+        hint = did_you_mean(task, registry)
+        yield warning("unknown-task", f"{_waiting(count, task)}. {_ABSENT}{hint}")
+
+
+_ABSENT = "No module of task_modules here defines it: it was renamed, or its module is missing."
+
+
+def _why_not(settings: Settings, lane: Lane, able: Sequence[WorkerRecord]) -> str:
+    serving = [
+        worker for worker in able if not (only := json.loads(worker.queues)) or lane.queue in only
+    ]
+    if not serving:
+        return f"that knows it serves queue {lane.queue!r}"
+    definition = registry.get(lane.task)
+    if definition is None:
+        return ""
+    backend = effective_backend(settings, definition, lane.queue, lane.backend)
+    if any(backend in json.loads(worker.backends) for worker in serving):
+        return ""
+    return f"that serves queue {lane.queue!r} runs backend {backend!r}"
+
+
+def _waiting(count: int, task: str = "") -> str:
+    of = f" of task {task!r}" if task else ""
+    if count == 1:
+        return f"1 job{of} waits"
+    return f"{count:,}{' or more' if count >= WAITING_CAP else ''} jobs{of} wait"

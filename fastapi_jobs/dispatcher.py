@@ -1,0 +1,383 @@
+"""Claims due jobs for free slots and hands them to their backends."""
+
+import asyncio
+import contextvars
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import datetime
+from uuid import UUID
+
+from fastapi_jobs.attempts import Attempts
+from fastapi_jobs.backends.base import Backend
+from fastapi_jobs.clock import utc_now
+from fastapi_jobs.conf import Settings
+from fastapi_jobs.errors import StoreUnavailable
+from fastapi_jobs.failpoints import reach
+from fastapi_jobs.registry import TaskDefinition, registry
+from fastapi_jobs.reports import Reports
+from fastapi_jobs.runner import Call
+from fastapi_jobs.slots import Slots
+from fastapi_jobs.status import JobStatus
+from fastapi_jobs.store import Store, queries
+from fastapi_jobs.store.claim import ClaimJobs
+from fastapi_jobs.store.finish import ReleaseJobs
+from fastapi_jobs.store.lanes import ClaimRules, Lane, QueueLimits
+from fastapi_jobs.store.rows import Claimed, NewJob, claimed_at_insert
+from fastapi_jobs.store.transaction import Hints
+
+logger = logging.getLogger("fastapi_jobs.dispatcher")
+
+DRAIN_SECONDS = 10.0
+REST_SECONDS = 30.0
+LOOK_SECONDS = 1.0
+"""While suspects wait, a busy process stops claiming for DRAIN_SECONDS, then works on as usual for
+REST_SECONDS: a long job cannot hold up everything, nor can a busy day starve a suspect. It looks
+for suspects every LOOK_SECONDS."""
+
+HELD_UP_SECONDS = 0.05
+"""How soon to look again for a due job that could not be taken."""
+
+GIVE_BACK_SECONDS = 5.0
+"""How long a stopping process tries to give jobs back while the database is away."""
+
+
+class Dispatcher:
+    """The claiming side of one process. All methods run on its event loop, but for `wake`."""
+
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        backends: Mapping[str, Backend],
+        attempts: Attempts,
+        *,
+        worker_id: Callable[[], UUID | None],
+        only_queues: frozenset[str] = frozenset(),
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._store, self._settings = store, settings
+        self._backends, self._attempts = dict(backends), attempts
+        self._worker_id = worker_id
+        self._only_queues = only_queues
+        self._now = now
+        self._slots = Slots({name: backend.slots for name, backend in self._backends.items()})
+        self._calls: dict[Call, asyncio.Task[None]] = {}
+        """Every attempt under way here."""
+        self._offered: set[NewJob] = set()
+        """Jobs that have a slot, and wait for their insert."""
+        self._hungry: frozenset[str] = frozenset()
+        self._claims = 0
+        """Claims under way."""
+        self._loop = asyncio.get_running_loop()
+        # Jobs see the context in which the app was started, not that of whoever enqueued.
+        self._context = contextvars.copy_context()
+        self._event = asyncio.Event()
+        self._wanted = True
+        self._cancels_wanted = False
+        self._stopping = False
+        self._alone = False
+        self._draining_since: float | None = None
+        self._rested_until = 0.0
+        self._rules = ClaimRules(self.backend_of, self._task_limit, self._queue_limits)
+        self._main: asyncio.Task[None] | None = None
+
+    # What this process runs.
+
+    def backend_of(self, lane: Lane) -> str | None:
+        """The backend that runs a lane here, or None (law 9 and `--queue`, `--backend`)."""
+        definition = registry.get(lane.task)
+        if definition is None or (self._only_queues and lane.queue not in self._only_queues):
+            return None
+        name = effective_backend(self._settings, definition, lane.queue, lane.backend)
+        return name if name in self._backends else None
+
+    def _task_limit(self, task: str) -> int | None:
+        definition = registry.get(task)
+        return None if definition is None else definition.options.max_running
+
+    def _queue_limits(self, queue: str) -> QueueLimits:
+        declared = self._settings.queue(queue)
+        return QueueLimits(declared.max_running, declared.priority, declared.paused)
+
+    def held(self) -> dict[UUID, int] | None:
+        """Id and fence of every job this process holds; None while a claim is under way."""
+        if self._claims:
+            return None
+        offered = dict.fromkeys([job.id for job in self._offered.copy()], 1)
+        return offered | {call.claimed.id: call.claimed.fence for call in self.calls}
+
+    @property
+    def calls(self) -> list[Call]:
+        """Every attempt under way here."""
+        return list(self._calls)
+
+    # Waking.
+
+    def heard(self, hints: Hints) -> None:
+        """A commit of this process; called from the writer's thread."""
+        if hints.queued or hints.cancels:
+            self.wake(cancels=hints.cancels)
+
+    def wake(self, *, claim: bool = True, cancels: bool = False) -> None:
+        """There may be something to claim or to cancel; from any thread."""
+        with suppress(RuntimeError):  # the loop is closed: nothing is claimed there any more
+            self._loop.call_soon_threadsafe(self._wake, claim, cancels)
+
+    def _wake(self, claim: bool, cancels: bool) -> None:
+        self._wanted = self._wanted or claim
+        self._cancels_wanted = self._cancels_wanted or cancels
+        self._event.set()
+
+    # The fast path: an insert that is its own claim.
+
+    def offer(self, job: NewJob, definition: TaskDefinition, backend: str) -> UUID | None:
+        """Keep a slot for a job that is about to be inserted; the claiming worker's id, or None."""
+        if self._alone or self._stopping or self._draining_since is not None:
+            return None
+        declared = self._settings.queue(job.queue)
+        limited = definition.options.max_running is not None or declared.max_running is not None
+        if limited or declared.paused or (self._only_queues and job.queue not in self._only_queues):
+            return None
+        worker = self._worker_id()
+        if worker is None or not self._slots.take(backend):
+            return None
+        self._offered.add(job)
+        return worker
+
+    def landed(
+        self, job: NewJob, definition: TaskDefinition, backend: str, status: JobStatus | None
+    ) -> None:
+        """The insert of an offered job is over: run it if the commit claimed it.
+
+        `status` is None when it failed.
+        """
+        if status is JobStatus.RUNNING:
+            reach("claim")
+            self._attempts.tell_enqueued(job)
+            self.launch(claimed_at_insert(job, backend), definition)
+            self._offered.discard(job)
+            return
+        self._offered.discard(job)
+        self._slots.give(backend)
+        self._wake(claim=True, cancels=False)
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop that everything here runs on."""
+        return self._loop
+
+    def launch(self, claimed: Claimed, definition: TaskDefinition) -> None:
+        """Run a claimed job whose slot is taken already."""
+        call = self._attempts.call_of(claimed, definition)
+        self._calls[call] = self._loop.create_task(self._run(call), context=self._context.copy())
+
+    async def run_now(self, job_id: UUID, backend: str) -> None:
+        """Claim this job if it may run, and wait until its attempt here is over."""
+        worker = self._worker_id()
+        if worker is not None and self._call_of(job_id) is None:
+            operation = ClaimJobs(worker, self._rules, {backend: 1}, self._now(), only=job_id)
+            self._claims += 1
+            try:
+                for claimed in await self._store.write(operation):
+                    self._slots.take(backend)
+                    self.launch(claimed, registry[claimed.task])
+            finally:
+                self._claims -= 1
+        call = self._call_of(job_id)
+        if call is not None:
+            await asyncio.wait({self._calls[call]})
+
+    def _call_of(self, job_id: UUID) -> Call | None:
+        """The newest call of a job: one that was taken from this process may be back."""
+        mine = [call for call in self._calls if call.claimed.id == job_id]
+        return mine[-1] if mine else None
+
+    async def _run(self, call: Call) -> None:
+        claimed = call.claimed
+        try:
+            backend = self._backends[claimed.backend]
+            await self._attempts.carry_out(call, backend, self._vacate)
+        except StoreUnavailable as error:
+            logger.error("the end of job %s could not be stored: %s", claimed.id, error)
+        except Exception:
+            logger.exception("the end of job %s (%s) could not be stored", claimed.id, claimed.task)
+        finally:
+            del self._calls[call]
+            self._vacate(call)
+            if not self._calls and (self._alone or self._draining_since is not None):
+                self._alone, self._draining_since, self._wanted = False, None, True
+                self._event.set()
+
+    def _vacate(self, call: Call) -> None:
+        # The slot is the function's, not its bookkeeping's: the next job starts meanwhile.
+        if not call.occupies:
+            return
+        call.occupies = False
+        backend = call.claimed.backend
+        self._slots.give(backend)
+        if self._wanted or backend in self._hungry:
+            self._wanted = True
+            self._event.set()
+
+    # The loop.
+
+    def start(self) -> None:
+        """Begin to claim."""
+        self._main = self._loop.create_task(self._work())
+
+    async def _work(self) -> None:
+        while not self._stopping:
+            try:
+                wait = await self._step()
+            except StoreUnavailable as error:
+                logger.debug("nothing can be claimed now: %s", error)
+                wait = self._settings.poll_seconds
+            except Exception:
+                logger.exception("claiming failed; trying again")
+                wait = self._settings.poll_seconds
+            if not self._event.is_set() and wait > 0:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(wait):
+                        await self._event.wait()
+            self._event.clear()
+
+    async def _step(self) -> float:
+        """Claim what can be claimed; returns how many seconds to sleep unless woken."""
+        poll = self._settings.poll_seconds
+        if self._cancels_wanted:
+            self._cancels_wanted = False
+            await self._deliver_cancels()
+        for call in self.calls:
+            if isinstance(call.sink, Reports):
+                call.sink.flush()
+        if self._alone or self._worker_id() is None or not self._slots.free():
+            return poll
+        if not self._wanted:
+            peek = await self._store.read(queries.peek)
+            if not peek.queued and (peek.next_due is None or peek.next_due > self._now()):
+                return self._until(peek.next_due)
+        self._wanted = False
+        return self._until(await self._claim())
+
+    def _until(self, moment: datetime | None) -> float:
+        poll = self._settings.poll_seconds
+        if moment is None:
+            return poll
+        seconds = (moment - self._now()).total_seconds()
+        self._wanted = self._wanted or seconds <= poll
+        # One that is past and was not taken is somebody else's at the moment: no haste.
+        return min(seconds, poll) if seconds > 0 else HELD_UP_SECONDS
+
+    async def _claim(self) -> datetime | None:
+        """Claim for the free slots and launch; returns when the next job is due."""
+        worker = self._worker_id()
+        if worker is None or (self._calls and await self._should_drain()):
+            return None
+        idle = not self._calls and not self._offered
+        operation = ClaimJobs(worker, self._rules, self._slots, self._now(), idle=idle)
+        claimed: list[Claimed] = []
+        self._claims += 1
+        self._alone = idle  # it may bring a suspect, beside which nothing else may start
+        try:
+            claimed = await self._store.write(operation)
+            reach("claim")
+        finally:
+            self._slots.give_back(
+                Counter(operation.spent) - Counter(job.backend for job in claimed)
+            )
+            self._alone = idle and any(job.suspect for job in claimed)
+            for job in claimed:
+                self.launch(job, registry[job.task])
+            self._claims -= 1
+        # Jobs wait for a slot or behind a full limit: what ends here makes room for them.
+        self._hungry = operation.limited
+        return operation.next_due
+
+    async def _should_drain(self) -> bool:
+        """Whether to claim nothing for now, so that a suspect gets its turn alone."""
+        now = time.monotonic()
+        if self._draining_since is None:
+            if now < self._rested_until:
+                return False
+            self._rested_until = now + LOOK_SECONDS
+            if not await self._store.read(queries.has_suspects):
+                return False
+            self._draining_since = now
+        if now - self._draining_since < DRAIN_SECONDS:
+            return True
+        self._draining_since, self._rested_until = None, now + REST_SECONDS
+        return False
+
+    # Cancelling.
+
+    async def _deliver_cancels(self) -> None:
+        worker = self._worker_id()
+        if worker is None or not self._calls:
+            return
+        for job_id, fence in await self._store.read(queries.cancel_requests, worker):
+            call = self._call_of(job_id)
+            if call is not None and call.claimed.fence == fence and not call.cancel_requested:
+                self._backends[call.claimed.backend].cancel(call)
+
+    def abandon(self) -> None:
+        """Others think this worker dead: stop what can be stopped; nothing of it is recorded."""
+        for call in self.calls:
+            self._backends[call.claimed.backend].release(call)
+
+    # Stopping.
+
+    async def stop(self, at_once: asyncio.Event | None = None) -> int:
+        """Claim no more, let what runs end within `shutdown_seconds`, then give the rest back.
+
+        Setting `at_once` ends that time. What cannot be stopped is released as the last act: its
+        function may still run here. Returns how many those are.
+        """
+        self._stopping = True
+        self._event.set()
+        if self._main is not None:
+            # A claim under way waits as long as the database is away: not for ever here.
+            await asyncio.wait({self._main}, timeout=GIVE_BACK_SECONDS)
+            self._main.cancel()
+        if self._calls:
+            await self._drain(at_once or asyncio.Event())
+        for call in self.calls:
+            self._backends[call.claimed.backend].release(call)
+        if self._calls:
+            await asyncio.wait(self._calls.values(), timeout=5.0)
+        left = {call.claimed.id: call.claimed.fence for call in self._calls}
+        if left:
+            logger.warning("%d jobs cannot be stopped here; they are given back", len(left))
+            await self._give_back(left)
+        for task in list(self._calls.values()):
+            task.cancel()
+        return len(left)
+
+    async def _drain(self, at_once: asyncio.Event) -> None:
+        hurry = self._loop.create_task(at_once.wait())
+        drained = self._loop.create_task(asyncio.wait(self._calls.values()))
+        await asyncio.wait(
+            {hurry, drained},
+            timeout=self._settings.shutdown_seconds,
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        hurry.cancel()
+        drained.cancel()
+
+    async def _give_back(self, left: Mapping[UUID, int]) -> None:
+        try:
+            async with asyncio.timeout(GIVE_BACK_SECONDS):
+                await self._store.write(ReleaseJobs(list(left.items()), self._now()))
+        except (StoreUnavailable, TimeoutError) as error:
+            logger.error("they could not be given back, others will rescue them: %r", error)
+
+
+def effective_backend(
+    settings: Settings, definition: TaskDefinition, queue: str, override: str = ""
+) -> str:
+    """The backend of a job: `using`, then its queue, then its task, then the settings."""
+    return (
+        override or settings.queue(queue).backend or definition.options.backend or settings.backend
+    )

@@ -1,0 +1,388 @@
+"""Settings, store, dispatcher and worker of one FastAPIJobs: what starts, and what stops."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib import import_module
+from uuid import UUID
+
+from fastapi_jobs.attempts import Attempts, enqueued
+from fastapi_jobs.backends.base import Backend
+from fastapi_jobs.backends.event_loop import ImmediateBackend
+from fastapi_jobs.backends.make import backends_of, make_backends
+from fastapi_jobs.by_hand import ByHand
+from fastapi_jobs.capture import capture_logs
+from fastapi_jobs.checks import warn_of_shortcomings
+from fastapi_jobs.conf import Settings
+from fastapi_jobs.dispatcher import Dispatcher, effective_backend
+from fastapi_jobs.errors import StoreUnavailable
+from fastapi_jobs.heap import freeze_heap
+from fastapi_jobs.lifecycle_log import lifecycle_log, load_observers
+from fastapi_jobs.registry import TaskDefinition, registry
+from fastapi_jobs.signals import Observers
+from fastapi_jobs.status import JobStatus
+from fastapi_jobs.store import Store, queries
+from fastapi_jobs.store.hint import HintQueued
+from fastapi_jobs.store.insert import InsertJobs
+from fastapi_jobs.store.rows import IdempotencyWish, Inserted, NewJob
+from fastapi_jobs.store.unique import InsertUnique
+from fastapi_jobs.store.watcher import Watcher
+from fastapi_jobs.waiting import Waiters
+from fastapi_jobs.worker import Worker
+
+logger = logging.getLogger("fastapi_jobs")
+
+
+@dataclass(slots=True)
+class Landing:
+    """Hears of an offered insert before its caller does: the caller may go away meanwhile, but what
+    the commit claimed must be run.
+    """
+
+    dispatcher: Dispatcher
+    job: NewJob
+    definition: TaskDefinition
+    backend: str
+    answer: "asyncio.Future[list[Inserted]]"
+
+    def done(self) -> bool:
+        """Whether it has landed; the writer says so once only."""
+        return False
+
+    def set_result(self, inserted: list[Inserted]) -> None:
+        """It is committed."""
+        self._landed(inserted[0].status)
+        if not self.answer.done():
+            self.answer.set_result(inserted)
+
+    def set_exception(self, error: Exception) -> None:
+        """It was refused or failed."""
+        self._landed(None)
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
+    def _landed(self, status: JobStatus | None) -> None:
+        self.dispatcher.landed(self.job, self.definition, self.backend, status)
+
+
+class Runtime:
+    """One FastAPIJobs at work. It opens by itself when first used, without running anything."""
+
+    def __init__(self, settings: Settings, *, dispatch: bool | None = None) -> None:
+        self.settings = settings
+        self.dispatches = settings.dispatch if dispatch is None else dispatch
+        self.only_backend = ""
+        """Where every job runs, whatever its task, its queue and itself say; for tests."""
+        self.name = settings.name or settings.database_url.rpartition("/")[2] or "jobs"
+        self.store = Store(
+            settings.database_url,
+            durability=settings.durability,
+            auto_migrate=None if settings.migrate == "auto" else settings.migrate,
+        )
+        self.observers = Observers()
+        self.dispatcher: Dispatcher | None = None
+        self.worker: Worker | None = None
+        self.is_closed = False
+        self.has_opened = False
+        self.loop: asyncio.AbstractEventLoop | None = None
+        """The event loop of the started app, until it is stopped."""
+        self._backends: dict[str, Backend] = {}
+        self._watcher: Watcher | None = None
+        self._waiters: dict[asyncio.AbstractEventLoop, Waiters] = {}
+        self._undo: list[Callable[[], None]] = []
+        self._said_nobody_dispatches = False
+        self._lock = threading.Lock()
+        self._observing = False
+
+    # Starting and stopping.
+
+    def open(self) -> None:
+        """Open the store and the observers; runs nothing.
+
+        Raises:
+            NotMigrated, StoreUnavailable: the database cannot be used.
+        """
+        self.is_closed, self.has_opened = False, True
+        self.store.open()
+        with self._lock:
+            if not self._observing:
+                self._observing = True
+                self._observe()
+
+    def _observe(self) -> None:
+        for observer in load_observers(self.settings):
+            self.observers.add(observer)
+        if self.settings.log_lifecycle:
+            observer, close = lifecycle_log(self.settings)
+            self.observers.add(observer)
+            self._undo.append(close)
+
+    def load_tasks(self) -> None:
+        """Import the task modules of the settings, so that their tasks are known."""
+        for module in self.settings.task_modules:
+            import_module(module)
+
+    async def start(
+        self, *, only_queues: Collection[str] = (), only_backends: Collection[str] = ()
+    ) -> None:
+        """Open, load the task modules and, if this process dispatches, begin to run jobs.
+
+        Raises:
+            NotMigrated, StoreUnavailable, SettingsError: nothing is left running.
+        """
+        self.loop = asyncio.get_running_loop()
+        try:
+            await self.loop.run_in_executor(None, self.open)
+            self.load_tasks()
+            if self.dispatches and self.dispatcher is None:
+                await self._start_dispatching(frozenset(only_queues), only_backends)
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _start_dispatching(
+        self, only_queues: frozenset[str], only_backends: Collection[str]
+    ) -> None:
+        declared = [each.options.backend for each in registry.values()]
+        names = list(only_backends) or backends_of(self.settings, declared)
+        self._backends = make_backends(self.settings, names)
+        warn_of_shortcomings(self.settings, self._backends)
+        capture_logs()
+        for backend in self._backends.values():
+            await backend.start()
+        if self.settings.freeze_heap:
+            freeze_heap()
+        dispatcher, worker = self._dispatching(only_queues)
+        await asyncio.get_running_loop().run_in_executor(None, worker.start)
+        self.dispatcher = dispatcher
+        self._undo.append(self.store.listen(dispatcher.heard))
+        self._watcher = Watcher(
+            self.store.database,
+            lambda: dispatcher.wake(claim=False, cancels=True),
+            lambda: self.store.commits,
+        )
+        dispatcher.start()
+
+    def _dispatching(self, only_queues: frozenset[str]) -> tuple[Dispatcher, Worker]:
+        attempts = Attempts(
+            self.store, self.settings, self.observers, lambda: worker.lease_is_fresh
+        )
+        dispatcher = Dispatcher(
+            self.store,
+            self.settings,
+            self._backends,
+            attempts,
+            worker_id=lambda: worker.id,
+            only_queues=only_queues,
+        )
+        loop = asyncio.get_running_loop()
+
+        def lost() -> None:
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(dispatcher.abandon)
+
+        isolated = {name for name, each in self._backends.items() if not each.shares_process}
+        self.worker = worker = Worker(
+            self.store,
+            self.settings,
+            slots={name: each.slots for name, each in self._backends.items()},
+            isolated=frozenset(isolated),
+            held=dispatcher.held,
+            on_lost=lost,
+            on_work=lambda: dispatcher.wake(cancels=True),
+            queues=sorted(only_queues),
+        )
+        return dispatcher, worker
+
+    @property
+    def backends(self) -> Mapping[str, Backend]:
+        """The backends that run here, by name; none before the start and after the stop."""
+        return self._backends
+
+    async def stop(self, at_once: asyncio.Event | None = None) -> int:
+        """Drain, give back what is left, leave, close. Safe to repeat.
+
+        Setting `at_once` ends the draining early. Returns how many functions still run in threads
+        although their jobs were given back: unless it is 0, the process should exit now.
+        """
+        loop = asyncio.get_running_loop()
+        dispatcher, self.dispatcher = self.dispatcher, None
+        left = 0
+        if dispatcher is not None:
+            left = await dispatcher.stop(at_once)
+        for backend in self._backends.values():
+            await backend.stop()
+        self._backends = {}
+        watcher, self._watcher = self._watcher, None
+        worker, self.worker = self.worker, None
+        for each in self._waiters.values():
+            each.close()
+        self._waiters.clear()
+        if watcher is not None:
+            await loop.run_in_executor(None, watcher.close)
+        if worker is not None:
+            try:
+                await loop.run_in_executor(None, worker.stop)
+            except StoreUnavailable as error:
+                logger.error("this worker could not sign off; others will see it die: %s", error)
+        await loop.run_in_executor(None, self.close)
+        self.loop = None
+        return left
+
+    def close(self) -> None:
+        """Close the store and the observers; for what was opened without `start`."""
+        self.store.close()
+        self.observers.close()
+        while self._undo:
+            self._undo.pop()()
+        self._observing = False
+        self.observers = Observers()
+        self.is_closed = True
+
+    @contextmanager
+    def replaced(self, settings: Settings) -> Iterator[None]:
+        """For tests: until the block ends, work by other settings on another store, and run
+        nothing. Whoever holds this runtime (routers, middleware) does not notice.
+        """
+        fresh = Runtime(settings, dispatch=False)
+        fresh.name = self.name
+        kept = vars(self).copy()
+        vars(self).update(vars(fresh))
+        try:
+            yield
+        finally:
+            self.close()
+            vars(self).update(kept)
+
+    # Enqueuing.
+
+    async def insert(
+        self,
+        job: NewJob,
+        definition: TaskDefinition,
+        backend: str,
+        idempotency: IdempotencyWish | None = None,
+    ) -> Inserted:
+        """Store one job, and start it at once where a slot is free and nothing waits ahead.
+
+        Raises:
+            EnqueueError, StoreUnavailable: nothing was stored.
+        """
+        if not self.store.is_open:
+            await asyncio.get_running_loop().run_in_executor(None, self.open)
+        if job.unique is not None or idempotency is not None:
+            return (await self.store.write(self._unique([job], idempotency)))[0]
+        dispatcher = self.dispatcher
+        if dispatcher is None:
+            self._say_nobody_dispatches()
+        elif job.run_after is None and backend != ImmediateBackend.name:
+            loop = asyncio.get_running_loop()
+            if loop is dispatcher.loop:
+                worker = dispatcher.offer(job, definition, backend)
+                if worker is not None:
+                    landing = Landing(dispatcher, job, definition, backend, loop.create_future())
+                    only = InsertJobs((job,), worker, backend, self.settings.store_timeout)
+                    self.store.write_for(landing, only, loop)
+                    return (await landing.answer)[0]
+        return (await self.store.write(self._plain([job])))[0]
+
+    async def insert_many(self, jobs: Sequence[NewJob]) -> list[Inserted]:
+        """Store jobs in one transaction, all or none.
+
+        Raises:
+            EnqueueError, StoreUnavailable: nothing was stored.
+        """
+        if not self.store.is_open:
+            await asyncio.get_running_loop().run_in_executor(None, self.open)
+        if self.dispatcher is None:
+            self._say_nobody_dispatches()
+        return await self.store.write(self._many(jobs))
+
+    def insert_sync(
+        self, jobs: Sequence[NewJob], idempotency: IdempotencyWish | None = None
+    ) -> list[Inserted]:
+        """The same, blocking."""
+        if not self.store.is_open:
+            self.open()
+        if self.dispatcher is None:
+            self._say_nobody_dispatches()
+        if idempotency is not None:
+            return self.store.write_sync(self._unique(jobs, idempotency))
+        return self.store.write_sync(self._many(jobs))
+
+    def hint_queued(self, jobs: Sequence[NewJob]) -> None:
+        """A host's transaction that stored jobs is committed: wake whoever claims, here and
+        elsewhere, and tell the observers of those that no savepoint took back.
+        """
+
+        def there(ids: Collection[UUID]) -> None:
+            for job in jobs:
+                if job.id in ids:
+                    self.observers.tell(enqueued(job))
+
+        self.store.send(HintQueued([job.id for job in jobs], there))
+
+    def backend_of(self, definition: TaskDefinition, queue: str, override: str = "") -> str:
+        """The backend that would run a job of this task, queue and `using(backend=)` now."""
+        return self.only_backend or effective_backend(self.settings, definition, queue, override)
+
+    def is_immediate(self, job: NewJob) -> bool:
+        """Whether whoever stores this job runs it too, as soon as it is committed."""
+        backend = self.backend_of(registry.find(job.task), job.queue, job.backend)
+        return backend == ImmediateBackend.name and job.run_after is None
+
+    async def run_now(self, job: NewJob) -> None:
+        """Run a job that was just stored, here and now: the immediate backend."""
+        if self.dispatcher is not None and self.dispatcher.loop is asyncio.get_running_loop():
+            await self.dispatcher.run_now(job.id, ImmediateBackend.name)
+            return
+        async with ByHand(self.store, self.settings, self.observers) as hand:
+            await hand.run(job.id)
+
+    def _many(self, jobs: Sequence[NewJob]) -> InsertJobs | InsertUnique:
+        keyed = any(job.unique is not None for job in jobs)
+        return self._unique(jobs, None) if keyed else self._plain(jobs)
+
+    def _plain(self, jobs: Sequence[NewJob]) -> InsertJobs:
+        return InsertJobs(jobs, patience=self.settings.store_timeout)
+
+    def _unique(self, jobs: Sequence[NewJob], wish: IdempotencyWish | None) -> InsertUnique:
+        return InsertUnique(jobs, wish, patience=self.settings.store_timeout)
+
+    def _say_nobody_dispatches(self) -> None:
+        if not self._said_nobody_dispatches:
+            self._said_nobody_dispatches = True
+            logger.info(
+                "%s stores jobs but runs none in this process; "
+                "they wait for an app that was started, or for: fastapi-jobs worker",
+                self.name,
+            )
+
+    # Waiting.
+
+    async def wait_for(self, job_id: UUID, timeout: float | None) -> bool:
+        """Wait until the job seems finished; False after `timeout` seconds."""
+        loop = asyncio.get_running_loop()
+        waiters = self._waiters.get(loop)
+        if waiters is None:
+            for other in [each for each in self._waiters if each.is_closed()]:
+                self._waiters.pop(other).forget()
+            waiters = self._waiters[loop] = Waiters(self.store)
+        done = asyncio.Event()
+        waiting = asyncio.ensure_future(waiters.until(job_id, done, timeout))
+        await asyncio.sleep(0)  # it is registered: whatever ends from now on is heard
+        try:
+            status = await self.status_of(job_id)
+            if status is None or status.is_final:
+                done.set()
+            return await waiting
+        finally:
+            waiting.cancel()
+
+    async def status_of(self, job_id: UUID) -> JobStatus | None:
+        """The job's status, or None when there is no such job."""
+        found = await self.store.read(queries.get_status, [job_id])
+        return found.get(job_id)

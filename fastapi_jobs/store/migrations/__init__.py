@@ -1,0 +1,1 @@
+"""Alembic's scripts for our tables, under a version table of their own."""

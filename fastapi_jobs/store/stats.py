@@ -1,0 +1,130 @@
+"""Figures: each a short walk along an index, counted up to a cap (law 13)."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Connection, and_, func, select
+
+from fastapi_jobs.status import FINAL, UNFINISHED, JobStatus
+from fastapi_jobs.store.queries import COUNT_CAP
+from fastapi_jobs.store.tables import has_status, is_listed_as, jobs
+
+NAMES_CAP = 500
+"""How many queues are named at most: a client may be allowed to make them up."""
+OLDEST_LOOKED_AT = 100
+RECENT_LOOKED_AT = 2000
+
+LIVE = tuple(status for status in JobStatus if status in UNFINISHED)
+
+
+@dataclass(slots=True)
+class QueueCounts:
+    """The unfinished jobs of one queue."""
+
+    counts: dict[JobStatus, int] = field(default_factory=dict)
+    oldest_due_at: datetime | None = None
+    """Since when a job that could run has waited."""
+
+
+def queue_names(connection: Connection, cap: int = NAMES_CAP) -> list[str]:
+    """The queues that have jobs, finished ones included: one step along the index for each."""
+    found: list[str] = []
+    first = select(func.min(jobs.c.queue))
+    name = connection.execute(first).scalar()
+    while name is not None and len(found) < cap:
+        found.append(name)
+        name = connection.execute(first.where(jobs.c.queue > name)).scalar()
+    return found
+
+
+def has_queue(connection: Connection, name: str) -> bool:
+    """Whether any job is or was in this queue."""
+    # The order makes every planner walk the index.
+    order = (jobs.c.queue, jobs.c.status, jobs.c.id)
+    statement = select(jobs.c.id).where(jobs.c.queue == name).order_by(*order).limit(1)
+    return connection.execute(statement).first() is not None
+
+
+def count_queues(
+    connection: Connection, names: Collection[str], *, cap: int = COUNT_CAP
+) -> dict[str, QueueCounts]:
+    """The unfinished jobs of these queues, counted up to `cap` for each status."""
+    return {name: _count_queue(connection, name, cap) for name in names}
+
+
+def _count_queue(connection: Connection, name: str, cap: int) -> QueueCounts:
+    found = QueueCounts()
+    for status in LIVE:
+        inside = and_(jobs.c.queue == name, has_status(status))
+        some = select(jobs.c.id).where(inside).limit(cap).subquery()
+        count = connection.execute(select(func.count()).select_from(some)).scalar_one()
+        found.counts[status] = int(count)
+    if found.counts[JobStatus.QUEUED]:
+        found.oldest_due_at = _oldest_due(connection, jobs.c.queue == name)
+    return found
+
+
+_DUE_AT = func.coalesce(jobs.c.run_after, jobs.c.created_at)
+
+
+def _oldest_due(connection: Connection, inside: ColumnElement[bool]) -> datetime | None:
+    """Judged by the oldest jobs: a job becomes due when it is made, or later."""
+    oldest = (
+        select(jobs.c.run_after, jobs.c.created_at)
+        .where(inside, has_status(JobStatus.QUEUED))
+        .order_by(jobs.c.id)
+        .limit(OLDEST_LOOKED_AT)
+    )
+    rows = connection.execute(oldest)
+    return min((row.run_after or row.created_at for row in rows), default=None)
+
+
+def count_queues_of_owner(
+    connection: Connection, owner: str, *, cap: int = COUNT_CAP
+) -> dict[str, QueueCounts]:
+    """The same for the unfinished jobs of one owner; only the queues where there are some."""
+    found: dict[str, QueueCounts] = {}
+    for status in LIVE:
+        some = select(jobs.c.id).where(jobs.c.owner == owner, has_status(status)).limit(cap)
+        statement = (
+            select(jobs.c.queue, func.count().label("found"), func.min(_DUE_AT).label("due"))
+            .where(jobs.c.id.in_(some.scalar_subquery()))
+            .group_by(jobs.c.queue)
+        )
+        for row in connection.execute(statement):
+            one = found.setdefault(row.queue, QueueCounts(dict.fromkeys(LIVE, 0)))
+            one.counts[status] = int(row.found)
+            if status is JobStatus.QUEUED:
+                one.oldest_due_at = row.due
+    return found
+
+
+def count_finished_since(
+    connection: Connection,
+    since: datetime,
+    *,
+    owner: str | None = None,
+    cap: int = RECENT_LOOKED_AT,
+) -> Mapping[JobStatus, int]:
+    """How many jobs ended since then, among the newest `cap` of each final status.
+
+    Jobs are found in the order in which they were made: one that waited while `cap` younger ones
+    ended is not counted.
+    """
+    return {status: _finished_since(connection, status, since, owner, cap) for status in _ENDS}
+
+
+def _finished_since(
+    connection: Connection, status: JobStatus, since: datetime, owner: str | None, cap: int
+) -> int:
+    inside = (
+        is_listed_as(status) if owner is None else and_(jobs.c.owner == owner, has_status(status))
+    )
+    newest = select(jobs.c.finished_at).where(inside).order_by(jobs.c.id.desc()).limit(cap)
+    recent = newest.subquery()
+    count = select(func.count()).select_from(recent).where(recent.c.finished_at >= since)
+    return int(connection.execute(count).scalar_one())
+
+
+_ENDS: Sequence[JobStatus] = [status for status in JobStatus if status in FINAL]

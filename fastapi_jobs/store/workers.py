@@ -1,0 +1,121 @@
+"""Worker rows: registering, beating, leaving, and what one worker sees of the others (law 5)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from fastapi_jobs.models import WorkerRecord
+from fastapi_jobs.status import JobStatus
+from fastapi_jobs.store.database import Database
+from fastapi_jobs.store.tables import has_status, jobs, workers
+from fastapi_jobs.store.transaction import Operation, Transaction
+
+
+@dataclass(slots=True)
+class RegisterWorker(Operation[None]):
+    """Make the worker's row; before it exists the worker claims nothing."""
+
+    record: WorkerRecord
+
+    order = 0
+
+    def apply_one(self, tx: Transaction) -> None:
+        insert = sqlite.insert if tx.sqlite else postgresql.insert
+        tx.execute(insert(workers).values(self.record.model_dump()).on_conflict_do_nothing())
+
+
+@dataclass(slots=True)
+class UnregisterWorker(Operation[bool]):
+    """Remove the worker's row, unless it still owns a job: then others must see it die."""
+
+    worker: UUID
+
+    order = 8
+    patience = 5.0
+
+    def apply_one(self, tx: Transaction) -> bool:
+        owns = select(jobs.c.id).where(
+            has_status(JobStatus.RUNNING), jobs.c.worker_id == self.worker
+        )
+        if tx.execute(owns.limit(1)).first() is not None:
+            return False
+        tx.execute(delete(workers).where(workers.c.id == self.worker))
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one look shows of another worker."""
+
+    id: UUID
+    beat: int
+    machine: str
+    pid: int
+    pid_started: int
+
+
+class Pulse:
+    """The heartbeat's own connection, so that a long batch never looks like death.
+
+    Every method raises the driver's error when the database does not answer.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._connection: Connection | None = None
+
+    def beat(self, worker: UUID, now: datetime, running: int) -> bool:
+        """Beat once; False when the row is gone: others think this worker dead."""
+        statement = (
+            update(workers)
+            .where(workers.c.id == worker)
+            .values(beat=workers.c.beat + 1, heartbeat_at=now, running=running)
+        )
+        connection = self._connect()
+        with connection.begin():
+            return bool(connection.execute(statement).rowcount)
+
+    def others(self, worker: UUID) -> list[Seen]:
+        """Every other worker's row."""
+        columns = (workers.c[name] for name in ("id", "beat", "machine", "pid", "pid_started"))
+        with self._database.reading.connect() as connection:
+            rows = connection.execute(select(*columns).where(workers.c.id != worker))
+            return [Seen(*row) for row in rows]
+
+    def owned(self, worker: UUID) -> Sequence[tuple[UUID, int]]:
+        """Id and fence of each job that the database says this worker runs."""
+        return self._pairs(jobs.c.worker_id == worker)
+
+    def cancel_requests(self, worker: UUID) -> Sequence[tuple[UUID, int]]:
+        """Id and fence of each running job of this worker that somebody wants cancelled."""
+        return self._pairs(jobs.c.worker_id == worker, jobs.c.cancel_requested_at.is_not(None))
+
+    def has_orphans(self) -> bool:
+        """Whether a running job's worker has no row."""
+        return bool(self._pairs(jobs.c.worker_id.not_in(select(workers.c.id))))
+
+    def _pairs(self, *conditions: Any) -> Sequence[tuple[UUID, int]]:
+        statement = select(jobs.c.id, jobs.c.fence).where(
+            has_status(JobStatus.RUNNING), *conditions
+        )
+        with self._database.reading.connect() as connection:
+            return [(row.id, row.fence) for row in connection.execute(statement)]
+
+    def _connect(self) -> Connection:
+        if self._connection is not None and self._connection.invalidated:
+            self.close()
+        if self._connection is None:
+            self._connection = self._database.writing.connect()
+        return self._connection
+
+    def close(self) -> None:
+        """Give the connection back; the next beat opens another."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.invalidate()
+            connection.close()

@@ -1,0 +1,80 @@
+"""Waiting for jobs to finish, with one look at the database for all who wait."""
+
+import asyncio
+import time
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from uuid import UUID
+
+from fastapi_jobs.errors import FastAPIJobsError
+from fastapi_jobs.status import JobStatus
+from fastapi_jobs.store import Store, queries
+from fastapi_jobs.store.transaction import Hints
+
+QUICK_SECONDS = 0.02
+SLOW_SECONDS = 0.25
+QUICK_FOR = 2.0
+"""The youngest waiter decides: for QUICK_FOR seconds after it came, looks are quick."""
+
+
+class Waiters:
+    """Those who wait on one event loop. A finish in this process wakes at once, a look the rest."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._loop = asyncio.get_running_loop()
+        self._waiting: dict[UUID, set[asyncio.Event]] = {}
+        self._youngest = 0.0
+        self._task: asyncio.Task[None] | None = None
+        self._unlisten: Callable[[], None] = store.listen(self._heard)
+
+    async def until(self, job_id: UUID, done: asyncio.Event, timeout: float | None) -> bool:
+        """Wait until `done` is set because the job ended (or changed); False after `timeout` s."""
+        events = self._waiting.setdefault(job_id, set())
+        events.add(done)
+        self._youngest = time.monotonic()
+        if self._task is None or self._task.done():
+            self._task = self._loop.create_task(self._look())
+        try:
+            async with asyncio.timeout(timeout):
+                await done.wait()
+        except TimeoutError:
+            return False
+        finally:
+            events.discard(done)
+            if not events:
+                self._waiting.pop(job_id, None)
+        return True
+
+    def _heard(self, hints: Hints) -> None:
+        if self._waiting and hints.finished:
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._wake, hints.finished)
+
+    def _wake(self, job_ids: Collection[UUID]) -> None:
+        for job_id in job_ids:
+            for event in self._waiting.get(job_id, ()):
+                event.set()
+
+    async def _look(self) -> None:
+        while self._waiting:
+            young = time.monotonic() - self._youngest < QUICK_FOR
+            await asyncio.sleep(QUICK_SECONDS if young else SLOW_SECONDS)
+            ids = list(self._waiting)
+            if not ids:
+                return
+            try:
+                found = await self._store.read(queries.get_status, ids)
+            except FastAPIJobsError:
+                continue
+            self._wake([each for each in ids if found.get(each, JobStatus.FAILED).is_final])
+
+    def forget(self) -> None:
+        """The loop is closed: hear nothing more."""
+        self._unlisten()
+
+    def close(self) -> None:
+        """Stop looking."""
+        self._unlisten()
+        if self._task is not None:
+            self._task.cancel()

@@ -1,0 +1,118 @@
+"""Every behaviour runs on every backend and every database: one started app for each pair."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from fastapi_jobs import FastAPIJobs
+from fastapi_jobs.backends.event_loop import AsyncioBackend, ImmediateBackend
+from fastapi_jobs.backends.process import ProcessBackend
+from fastapi_jobs.backends.thread import ThreadBackend
+from fastapi_jobs.testing.conformance.both import Kind
+from fastapi_jobs.testing.conformance.gate import Gate
+from tests.conformance.rig import (
+    AWAY,
+    CRASH_CAP,
+    LOG_CAP,
+    ONE_LANE,
+    TEXT_CAP,
+    TWO_LANES,
+    Abilities,
+    Rig,
+)
+from tests.conftest import leftovers
+from tests.servers import wait_until
+
+ABILITIES = {
+    "asyncio": Abilities.of(AsyncioBackend),
+    "thread": Abilities.of(ThreadBackend),
+    "process": Abilities.of(ProcessBackend),
+    "immediate": Abilities.of(ImmediateBackend, runs_at_enqueue=True),
+}
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> None:
+    """The app outlives each test here; `rig` looks for leftovers after its last one."""
+
+
+@pytest.fixture(scope="package", params=list(ABILITIES))
+def backend_name(request: pytest.FixtureRequest) -> str:
+    """The backend setting under which the behaviours run."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(scope="package")
+def abilities(backend_name: str) -> Abilities:
+    """What the backend can do."""
+    return ABILITIES[backend_name]
+
+
+@pytest.fixture(scope="package", params=["sqlite", "postgresql"])
+def database_url(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """A fresh database for all behaviours of one backend."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path_factory.mktemp('conformance') / 'jobs.db'}"
+        return
+    with ExitStack() as stack:
+        yield stack.enter_context(request.getfixturevalue("postgres").fresh_database())
+
+
+@pytest_asyncio.fixture(scope="package", loop_scope="package")
+async def rig(backend_name: str, abilities: Abilities, database_url: str) -> AsyncIterator[Rig]:
+    """The started app, with its children warm."""
+    settings: dict[str, Any] = {
+        "database_url": database_url,
+        "backend": backend_name,
+        "migrate": True,
+        "durability": "normal",
+        "heartbeat_seconds": 0.5,
+        "poll_seconds": 0.2,
+        "shutdown_seconds": 5,
+        "max_payload": TEXT_CAP,
+        "max_log_lines": LOG_CAP,
+        "max_crashes": CRASH_CAP,
+        "process": {"max_workers": 4},
+        # Children import these before they get a call, whose timeout that would use up.
+        "task_modules": [f"tests.conformance.tasks.{name}" for name in ("calls", "ends", "flow")],
+        "queues": {
+            ONE_LANE: {"max_running": 1},
+            TWO_LANES: {"max_running": 2},
+            AWAY: {"paused": True},
+        },
+        "observers": [
+            "tests.conformance.rig:broken",
+            "tests.conformance.rig:remember",
+        ],
+    }
+    async with FastAPIJobs(**settings) as jobs:
+        yield Rig(jobs, backend_name, abilities, settings)
+    wait_until(lambda: not leftovers(), 10, lambda: f"left behind: {leftovers()}")
+
+
+@pytest.fixture(params=["def", "async def"])
+def kind(request: pytest.FixtureRequest) -> Kind:
+    """Whether the task is a plain or an async function."""
+    which: Kind = request.param
+    return which
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Iterator[Gate]:
+    """A gate that is opened at the end, so that no job waits for it for ever."""
+    gate = Gate(tmp_path)
+    yield gate
+    gate.open()
+
+
+@pytest.fixture
+def lane(request: pytest.FixtureRequest) -> str:
+    """The name of a queue of the test's own."""
+    return f"lane-{abs(hash(request.node.nodeid))}"

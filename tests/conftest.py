@@ -1,0 +1,102 @@
+"""Fixtures for every test: fresh databases on real servers, and a look at what was left behind."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import psutil
+import pytest
+
+from run import POSTGRES_BIN_VARIABLE
+from tests.servers import PostgresServer, find_postgres, wait_until
+
+GRACE = 5.0
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    """Fail a test that leaves one of our threads or process children running."""
+    yield
+    try:
+        wait_until(lambda: not leftovers(), GRACE)
+    except TimeoutError:
+        left = ", ".join(leftovers())
+        pytest.fail(f"This test left behind: {left}. Shut its FastAPIJobs or backend down.")
+
+
+def leftovers() -> list[str]:
+    """Our threads and process children that still live in or below this process."""
+    threads = [
+        f"thread {thread.name!r}"
+        for thread in threading.enumerate()
+        if thread.name.startswith("fastapi-jobs") and not thread.daemon
+    ]
+    return threads + [f"child process {pid}" for pid in _our_children()]
+
+
+def _our_children() -> list[int]:
+    found = []
+    for child in psutil.Process().children(recursive=True):
+        try:
+            if "fastapi_jobs._child" in child.cmdline():
+                found.append(child.pid)
+        except (psutil.NoSuchProcess, psutil.ZombieProcess):
+            continue
+    return found
+
+
+@pytest.fixture(scope="session", autouse=True)
+def chosen_postgres() -> str | None:
+    """The PostgreSQL folder that `run.py` chose; no FASTAPI_JOBS_ variable reaches the tests."""
+    chosen = os.environ.get(POSTGRES_BIN_VARIABLE)
+    for name in [name for name in os.environ if name.startswith("FASTAPI_JOBS_")]:
+        del os.environ[name]
+    return chosen
+
+
+@pytest.fixture(scope="session")
+def postgres_bin(chosen_postgres: str | None) -> Path:
+    """The folder of the PostgreSQL programs."""
+    return find_postgres(chosen_postgres)
+
+
+@pytest.fixture(scope="session")
+def postgres(postgres_bin: Path) -> Iterator[PostgresServer]:
+    """The PostgreSQL that the whole run shares: never stop it, see `postgres_server_factory`."""
+    with PostgresServer(postgres_bin) as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_server_factory(postgres_bin: Path) -> Iterator[Callable[..., PostgresServer]]:
+    """Make started servers of the test's own, to stop, pause or kill; takes their arguments."""
+    with ExitStack() as servers:
+
+        def start(*, fsync: bool = False, max_connections: int = 200) -> PostgresServer:
+            server = PostgresServer(postgres_bin, fsync=fsync, max_connections=max_connections)
+            return servers.enter_context(server)
+
+        yield start
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """The URL of a SQLite file that does not exist yet."""
+    return f"sqlite:///{tmp_path / 'jobs.db'}"
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer) -> Iterator[str]:
+    """The URL of a fresh, empty PostgreSQL database that ends with the test."""
+    with postgres.fresh_database() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """Run the test twice, each time on a fresh, empty database."""
+    fixture = {"sqlite": "sqlite_url", "postgresql": "postgres_url"}[request.param]
+    url: str = request.getfixturevalue(fixture)
+    return url

@@ -1,0 +1,1 @@
+"""The example project, started as a reader would start it."""

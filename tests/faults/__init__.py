@@ -1,0 +1,1 @@
+"""Real processes that are killed, stalled and starved, and what their store says afterwards."""

@@ -1,0 +1,77 @@
+"""A real app for a real uvicorn: it enqueues and answers 202, and says how its jobs stand."""
+
+import json
+import logging
+import os
+import resource
+from typing import Any
+from uuid import UUID
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+
+from fastapi_jobs import FastAPIJobs, StoreUnavailable
+from fastapi_jobs.tasks import Task
+from tests.faults import clock, tasks
+
+logging.basicConfig(format="%(asctime)s %(process)d %(levelname)s %(message)s", level="INFO")
+clock.install()
+jobs = FastAPIJobs(**json.loads(os.environ["FAULTS_SETTINGS"]))
+app = FastAPI(lifespan=jobs.lifespan)
+
+
+@app.exception_handler(StoreUnavailable)
+async def unavailable(request: Request, error: StoreUnavailable) -> JSONResponse:
+    """The store cannot be written: nothing was accepted."""
+    return JSONResponse({"detail": str(error)}, status_code=503)
+
+
+@app.get("/ready")
+async def ready() -> dict[str, int]:
+    """Answers once jobs run here."""
+    return {"pid": os.getpid()}
+
+
+@app.post("/enqueue/{name}", status_code=202)
+async def enqueue(name: str, arguments: dict[str, Any], delay: float = 0.0) -> dict[str, Any]:
+    """One job of `tasks.name`."""
+    task = _task(name)
+    if delay:
+        task = task.using(run_after=delay)
+    return {"job_id": (await task.enqueue(**arguments)).id}
+
+
+@app.post("/enqueue-many/{name}", status_code=202)
+async def enqueue_many(name: str, arguments: dict[str, Any], count: int) -> dict[str, Any]:
+    """Many jobs of `tasks.name` at once."""
+    task = _task(name)
+    made = await jobs.enqueue_many([task.s(**arguments) for _ in range(count)])
+    return {"job_ids": [job.id for job in made]}
+
+
+@app.get("/status/{job_id}")
+async def status(job_id: UUID) -> dict[str, Any]:
+    """How a job stands, and who says so."""
+    job = await jobs.get(job_id)
+    return {"status": job.status, "attempt": job.attempt, "id": job.id, "pid": os.getpid()}
+
+
+@app.post("/cancel/{job_id}")
+async def cancel(job_id: UUID) -> dict[str, Any]:
+    """Cancel it or ask for it."""
+    job = await (await jobs.get(job_id)).cancel()
+    return {"status": job.status, "asked": job.cancel_requested_at is not None}
+
+
+@app.post("/file-limit")
+async def file_limit(size: int) -> None:
+    """No file of this process grows past `size` bytes; a negative size lifts the limit."""
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    soft = hard if size < 0 else size
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def _task(name: str) -> Task[..., Any, Any]:
+    found = getattr(tasks, name)
+    assert isinstance(found, Task)
+    return found
