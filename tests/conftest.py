@@ -9,10 +9,13 @@ from pathlib import Path
 import psutil
 import pytest
 
+from fastapi_jobs import heap
 from run import POSTGRES_BIN_VARIABLE
 from tests.servers import PostgresServer, find_postgres, wait_until
 
 GRACE = 5.0
+
+heap._frozen = True  # a frozen heap keeps the apps of the tests before it; see test_heap.py
 
 
 @pytest.fixture(autouse=True)

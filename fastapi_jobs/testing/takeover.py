@@ -121,6 +121,7 @@ class Takeover:
         name = "".join(letter if letter.isalnum() else "-" for letter in runtime.name)
         file = self._folder / f"{name}-{len(self._taken)}.db"
         fresh = {"database_url": f"sqlite:///{file}", "durability": "normal", "migrate": True}
+        fresh["freeze_heap"] = False  # it would keep the app of the first test that starts one
         settings = change(runtime.settings, "jobs_test_settings", fresh | self._settings)
         self._stack.enter_context(runtime.replaced(settings))
         runtime.only_backend = self._only_backend

@@ -2,13 +2,19 @@
 
 import pytest
 
-from fastapi_jobs import FastAPIJobs
+from fastapi_jobs import FastAPIJobs, current
 from tests.testing.tasks import SENT
 
 
 @pytest.fixture(autouse=True)
 def nothing_sent() -> None:
     SENT.clear()
+
+
+@pytest.fixture(autouse=True)
+def no_apps_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kit takes over every app of the process: those that other tests' modules hold, too."""
+    monkeypatch.setattr(current, "_runtimes", [])
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Which FastAPIJobs is tested, and the ways into its app."""
 
-import gc
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
@@ -18,11 +17,6 @@ from fastapi_jobs.errors import InvalidOption
 from fastapi_jobs.testing import Drained, JobsTest, SeveralApps, TooLate
 from tests.testing.tasks import SENT, add_up, fails, send_welcome, where
 from tests.transactions.hosting import async_session
-
-
-@pytest.fixture(autouse=True)
-def no_apps_of_other_tests() -> None:
-    gc.collect()
 
 
 def make_app(jobs: FastAPIJobs, session_url: str = "") -> FastAPI:
