@@ -23,8 +23,8 @@ class Taken:
 
     runtime: Runtime
     rank: int
-    """0: made during this test; 1: made before it; 2: made before it, and shut down; 3: our own,
-    which stands in for an app. A test means those of the lowest rank, unless it touched others."""
+    """0: made during this test; 1: made before it; 2: our own, which stands in for an app; 3: made
+    before it, and shut down. A test means those of the lowest rank, unless it touched others."""
 
 
 class Takeover:
@@ -40,7 +40,8 @@ class Takeover:
         self._only_backend = RECORDING
 
     def begin(self) -> None:
-        """Take over what is there; a FastAPIJobs of our own stands in when nothing is.
+        """Take over what is there; a FastAPIJobs of our own stands in when nothing is, or only apps
+        of earlier tests that nobody can tell apart: FastAPI's caches keep them alive.
 
         Raises:
             TooLate: the only one is at work already.
@@ -51,15 +52,15 @@ class Takeover:
         try:
             for runtime in current.runtimes():
                 if runtime.loop is None:
-                    self._take(runtime, rank=2 if runtime.is_closed else 1)
+                    self._take(runtime, rank=3 if runtime.is_closed else 1)
                 else:
                     self._too_late = runtime
             if not self._taken and self._too_late is not None:
                 raise TooLate(self._too_late.name, self._too_late.store.database.name)
-            if not self._taken:
+            if len(self._taken) != 1 and all(each.rank == 3 for each in self._taken):
                 self._stand_in = Runtime(load(None), dispatch=False)
                 current.announce(self._stand_in)
-                self._take(self._stand_in, rank=3)
+                self._take(self._stand_in, rank=2)
             self._stack.callback(current.listen(lambda made: self._take(made, rank=0)))
             self._stack.callback(current.prefer, None)
         except BaseException:

@@ -1,5 +1,6 @@
 """Which FastAPIJobs is tested, and the ways into its app."""
 
+import asyncio
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
@@ -127,6 +128,21 @@ def test_the_app_that_comes_takes_the_place_of_none(jobs_test: JobsTest) -> None
     send_welcome.enqueue_sync("a")
     [job] = jobs_test.enqueued(send_welcome)
     assert later.get_sync(job.job.id) == job.job
+
+
+@pytest.mark.parametrize("apps", [1, 2])
+def test_apps_that_earlier_tests_shut_down(tmp_path: Path, apps: int) -> None:
+    """One may be a module's app, that the next test uses again; of several nobody knows which."""
+    earlier = [FastAPIJobs(database_url=f"sqlite:///{tmp_path / 'real.db'}") for _ in range(apps)]
+    for jobs in earlier:
+        with TestClient(make_app(jobs)):
+            pass
+    (tmp_path / "test").mkdir()
+    with JobsTest(tmp_path / "test") as jobs_test:
+        send_welcome.enqueue_sync("a")
+        jobs_test.assert_enqueued(send_welcome, "a")
+        in_earlier = [len(asyncio.run(each.list())[0]) for each in earlier]
+        assert in_earlier == ([1] if apps == 1 else [0, 0])
 
 
 def test_started_before_the_fixture(tmp_path: Path) -> None:
