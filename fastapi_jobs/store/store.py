@@ -14,8 +14,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from fastapi_jobs.store.database import ALONE_LOCK_MILLISECONDS, Database, Trouble
 from fastapi_jobs.store.migrate import HEAD, current_revision, require_head, upgrade
+from fastapi_jobs.store.pending import Waiter
 from fastapi_jobs.store.transaction import Hints, Operation
-from fastapi_jobs.store.writer import Waiter, Writer
+from fastapi_jobs.store.writer import Writer
 
 R = TypeVar("R")
 P = ParamSpec("P")

@@ -1,8 +1,6 @@
 """The one thread that writes: whatever waits goes into one transaction (group commit, law 2).
 
-Nobody waits for a timer: while a commit is under way the next batch gathers by itself. An event
-loop hands over what one turn of it brings, all at once: this thread would else be woken amid the
-turn, to fight with the loop for the GIL over a batch of one.
+Nobody waits for a timer: while a commit is under way the next batch gathers by itself.
 """
 
 import asyncio
@@ -13,7 +11,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
@@ -21,12 +19,13 @@ from sqlalchemy.exc import DBAPIError
 from fastapi_jobs.errors import StoreUnavailable
 from fastapi_jobs.failpoints import ARMED, reach
 from fastapi_jobs.store.database import Database, Trouble
+from fastapi_jobs.store.outbox import Outboxes
+from fastapi_jobs.store.pending import Pending, Waiter, deliver
 from fastapi_jobs.store.transaction import Hints, Operation, Transaction
 
 logger = logging.getLogger("fastapi_jobs.store")
 
 R = TypeVar("R")
-R_in = TypeVar("R_in", contravariant=True)
 
 MAX_BATCH = 500
 CHANNEL = "fastapi_jobs"
@@ -34,37 +33,6 @@ PARKED_SECONDS = 0.2
 """How long operations that wait for somebody else's transaction leave the writer to the others."""
 
 _PAUSES = (0.02, 0.05, 0.1, 0.2, 0.5)
-
-
-class Waiter(Protocol[R_in]):
-    """Who is told what became of an operation: a future, or something that acts like one."""
-
-    def done(self) -> bool:
-        """Nothing is to be told any more."""
-
-    def set_result(self, result: R_in) -> None:
-        """It is committed."""
-
-    def set_exception(self, exception: Exception) -> None:
-        """It was refused, or failed."""
-
-
-class Pending:
-    """An operation and whom to answer."""
-
-    __slots__ = ("deadline", "future", "loop", "operation")
-
-    def __init__(
-        self,
-        operation: Operation[Any],
-        future: Waiter[Any],
-        loop: asyncio.AbstractEventLoop | None,
-    ) -> None:
-        self.operation = operation
-        self.future = future
-        self.loop = loop
-        patience = operation.patience
-        self.deadline = None if patience is None else time.monotonic() + patience
 
 
 class Writer:
@@ -88,8 +56,7 @@ class Writer:
         self._parked: deque[Pending] = deque()
         self._parked_until = 0.0
         self._queue: SimpleQueue[list[Pending] | None] = SimpleQueue()
-        self._outboxes: dict[asyncio.AbstractEventLoop, list[Pending]] = {}
-        """What the present turn of each loop has brought."""
+        self._outboxes = Outboxes(self._put_all)
         self._connection: Connection | None = None
         self._closing = threading.Event()
         self._close_by: float | None = None
@@ -116,18 +83,11 @@ class Writer:
         self, waiter: Waiter[R], operation: Operation[R], loop: asyncio.AbstractEventLoop
     ) -> None:
         """The same for a waiter of one's own, told on `loop`, which is the running one."""
-        pending = Pending(operation, waiter, loop)
-        outbox = self._outboxes.get(loop)
-        if outbox is None:
-            self._outboxes[loop] = [pending]
-            loop.call_soon(self._hand_over, loop)
-        else:
-            outbox.append(pending)
+        self._outboxes.add(loop, Pending(operation, waiter, loop))
 
-    def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
-        outbox = self._outboxes.pop(loop)
-        for start in range(0, len(outbox), self._max_batch):
-            self._put(outbox[start : start + self._max_batch])
+    def _put_all(self, some: list[Pending]) -> None:
+        for start in range(0, len(some), self._max_batch):
+            self._put(some[start : start + self._max_batch])
 
     def write_sync(self, operation: Operation[R]) -> R:
         """The same for a caller without an event loop."""
@@ -195,7 +155,7 @@ class Writer:
         while self._gather(rest):
             pass
         closed = StoreUnavailable(self._database.name, "the store was closed")
-        _deliver([(pending, closed) for pending in rest])
+        deliver([(pending, closed) for pending in rest])
 
     def _gather(self, batch: list[Pending]) -> bool:
         """Fill up `batch` with what waits; True when the end was among it."""
@@ -231,7 +191,7 @@ class Writer:
                 if ARMED:
                     _reach_all(batch)
                 self._recovered()
-                _deliver(answers)
+                deliver(answers)
                 if hints:
                     self._announce(hints)
                 return None
@@ -258,7 +218,7 @@ class Writer:
             return
         pending = batch[0]
         if trouble is not Trouble.LOCKED:
-            _deliver([(pending, error)])
+            deliver([(pending, error)])
         elif not self._still_patient(batch, error, trouble):
             return
         elif self._aside is not None:
@@ -313,7 +273,7 @@ class Writer:
             full = trouble is Trouble.FULL and pending.operation.refuse_when_full
             (tired if late or full or closing else patient).append(pending)
         if tired:
-            _deliver([(pending, self._database.unavailable(error)) for pending in tired])
+            deliver([(pending, self._database.unavailable(error)) for pending in tired])
         return patient
 
     def _report(self, error: Exception) -> None:
@@ -334,24 +294,6 @@ class Writer:
 _NOTIFY = text(f"SELECT pg_notify('{CHANNEL}', '')")
 
 
-def _deliver(answers: Sequence[tuple[Pending, Any]]) -> None:
-    """Answer every caller, each event loop with one call."""
-    loops: dict[asyncio.AbstractEventLoop, list[tuple[Any, Any]]] = {}
-    for pending, answer in answers:
-        if pending.loop is None:
-            _settle(pending.future, answer)
-        elif pending.loop in loops:
-            loops[pending.loop].append((pending.future, answer))
-        else:
-            loops[pending.loop] = [(pending.future, answer)]
-    for loop, settled in loops.items():
-        try:
-            loop.call_soon_threadsafe(_settle_all, settled)
-        except RuntimeError:
-            # The loop is closed: nobody waits there any more, and the work is committed.
-            logger.debug("an event loop was closed before its answer came")
-
-
 def _reach_all(batch: Sequence[Pending]) -> None:
     for pending in batch:
         reach(pending.operation.failpoint)
@@ -361,17 +303,3 @@ def _log_failure(future: "Future[Any]") -> None:
     error = future.exception()
     if error is not None:
         logger.warning("a report was not stored: %s", error)
-
-
-def _settle_all(answers: Sequence[tuple[Any, Any]]) -> None:
-    for future, answer in answers:
-        _settle(future, answer)
-
-
-def _settle(future: Any, answer: Any) -> None:
-    if future.done():
-        return
-    if isinstance(answer, Exception):
-        future.set_exception(answer)
-    else:
-        future.set_result(answer)

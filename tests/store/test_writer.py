@@ -46,6 +46,28 @@ async def test_concurrent_writes_share_commits(store: Store) -> None:
     assert tally.batches < 100
 
 
+async def test_the_turns_of_a_loop_share_a_commit(store: Store) -> None:
+    """Requests that come in one after the other: each turn brings another operation."""
+    tally = _Tally()
+    writes = []
+    for _ in range(10):
+        writes.append(store.write(_Tallied(tally)))
+        await asyncio.sleep(0)
+    await asyncio.gather(*writes)
+    assert (tally.operations, tally.batches) == (10, 1)
+
+
+async def test_a_loop_that_is_never_quiet_hands_over_too(store: Store) -> None:
+    tally = _Tally()
+    first = store.write(_Tallied(tally))
+    writes = []
+    while not first.done():
+        writes.append(store.write(_Tallied(tally)))
+        await asyncio.sleep(0)
+    await asyncio.gather(*writes)
+    assert tally.operations == len(writes) + 1
+
+
 class _Tally:
     def __init__(self) -> None:
         self.batches = self.operations = 0

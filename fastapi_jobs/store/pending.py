@@ -1,0 +1,76 @@
+"""Operations on their way to the writer, and the answers on their way back."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeVar
+
+from fastapi_jobs.store.transaction import Operation
+
+logger = logging.getLogger("fastapi_jobs.store")
+
+R_in = TypeVar("R_in", contravariant=True)
+
+
+class Waiter(Protocol[R_in]):
+    """Who is told what became of an operation: a future, or something that acts like one."""
+
+    def done(self) -> bool:
+        """Nothing is to be told any more."""
+
+    def set_result(self, result: R_in) -> None:
+        """It is committed."""
+
+    def set_exception(self, exception: Exception) -> None:
+        """It was refused, or failed."""
+
+
+class Pending:
+    """An operation and whom to answer."""
+
+    __slots__ = ("deadline", "future", "loop", "operation")
+
+    def __init__(
+        self,
+        operation: Operation[Any],
+        future: Waiter[Any],
+        loop: asyncio.AbstractEventLoop | None,
+    ) -> None:
+        self.operation = operation
+        self.future = future
+        self.loop = loop
+        patience = operation.patience
+        self.deadline = None if patience is None else time.monotonic() + patience
+
+
+def deliver(answers: Sequence[tuple[Pending, Any]]) -> None:
+    """Answer every caller, each event loop with one call."""
+    loops: dict[asyncio.AbstractEventLoop, list[tuple[Any, Any]]] = {}
+    for pending, answer in answers:
+        if pending.loop is None:
+            _settle(pending.future, answer)
+        elif pending.loop in loops:
+            loops[pending.loop].append((pending.future, answer))
+        else:
+            loops[pending.loop] = [(pending.future, answer)]
+    for loop, settled in loops.items():
+        try:
+            loop.call_soon_threadsafe(_settle_all, settled)
+        except RuntimeError:
+            # The loop is closed: nobody waits there any more, and the work is committed.
+            logger.debug("an event loop was closed before its answer came")
+
+
+def _settle_all(answers: Sequence[tuple[Any, Any]]) -> None:
+    for future, answer in answers:
+        _settle(future, answer)
+
+
+def _settle(future: Any, answer: Any) -> None:
+    if future.done():
+        return
+    if isinstance(answer, Exception):
+        future.set_exception(answer)
+    else:
+        future.set_result(answer)
