@@ -10,37 +10,42 @@ if __name__ == "__main__":
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Mapping
 from contextvars import copy_context
-from dataclasses import asdict
-from datetime import datetime
 from importlib import import_module
 from typing import Any
-from uuid import UUID
 
 from pydantic_core import from_json, to_json
 
 from fastapi_jobs.app import adopt_settings
+from fastapi_jobs.backends.child_frames import Order, read_call, report_frame
 from fastapi_jobs.capture import capture_logs
 from fastapi_jobs.registry import TaskDefinition, registry
 from fastapi_jobs.reports import MESSAGE_BYTES, progress_json
 from fastapi_jobs.retry import Retry
-from fastapi_jobs.runner import Call, Caps, Report, call_async, call_sync
+from fastapi_jobs.runner import Call, Report, call_async, call_sync
 from fastapi_jobs.status import AttemptOutcome
-from fastapi_jobs.store.rows import Claimed
 from fastapi_jobs.wording import cut, error_text, lenient_json, text_of, traceback_text
 
 PROGRESS_SECONDS = 0.1
 
+# Which errors a task that names none retries; how often is the parent's business.
+RETRY = Retry()
+
 
 class ChannelSink:
-    """Sends an attempt's reports to the parent."""
+    """Sends an attempt's reports to the parent, until its end: what a thread that outlives its
+    job still says must not be taken for the next one's.
+    """
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._sent_at = 0.0
         self._waiting: bytes | None = None
+        self._over = False
+        self._lock = threading.Lock()
 
     def progress(self, done: float, total: float | None, message: str | None) -> None:
         """Send the latest progress, at most every PROGRESS_SECONDS."""
@@ -52,7 +57,7 @@ class ChannelSink:
         """Send a log line."""
         text = cut(text_of(message), MESSAGE_BYTES)
         line = ["log", level, cut(logger, 200), text, from_json(lenient_json(fields))]
-        self._channel.send_event(to_json(line))
+        self._send(to_json(line))
 
     def mark(self, reason: str) -> None:
         """Nothing: a child is killed at its timeout."""
@@ -62,7 +67,18 @@ class ChannelSink:
         frame, self._waiting = self._waiting, None
         if frame is not None:
             self._sent_at = time.monotonic()
-            self._channel.send_event(frame)
+            self._send(frame)
+
+    def end(self) -> None:
+        """Send what waits, and nothing from now on."""
+        self.flush()
+        with self._lock:
+            self._over = True
+
+    def _send(self, frame: bytes) -> None:
+        with self._lock:
+            if not self._over:
+                self._channel.send_event(frame)
 
 
 def serve(channel: Channel) -> None:
@@ -72,12 +88,12 @@ def serve(channel: Channel) -> None:
         return
     _settle_in(from_json(hello))
     channel.send_ready()
-    with asyncio.Runner() as loop:
+    with asyncio.Runner() as runner:
         while (frame := channel.receive()) is not None:
             sink = ChannelSink(channel)
-            report = _carry_out(from_json(frame), sink, loop)
-            sink.flush()
-            channel.send_result(to_json(asdict(report)))
+            report = _carry_out(read_call(frame), sink, runner)
+            sink.end()
+            channel.send_result(report_frame(report))
 
 
 def _settle_in(hello: dict[str, Any]) -> None:
@@ -90,11 +106,10 @@ def _settle_in(hello: dict[str, Any]) -> None:
         import_module(module)
 
 
-def _carry_out(frame: dict[str, Any], sink: ChannelSink, loop: asyncio.Runner) -> Report:
-    claimed = _claimed(frame["claimed"])
-    caps = Caps(**frame["caps"])
+def _carry_out(order: Order, sink: ChannelSink, runner: asyncio.Runner) -> Report:
+    claimed, module, caps = order
     try:
-        definition = _definition(claimed.task, frame["module"])
+        definition = _definition(claimed.task, module)
     except BaseException as error:
         return Report(
             AttemptOutcome.FAILED,
@@ -102,12 +117,14 @@ def _carry_out(frame: dict[str, Any], sink: ChannelSink, loop: asyncio.Runner) -
             error=error_text(error, caps.error),
             traceback=traceback_text(error, caps.error),
         )
-    retry = definition.options.retry or Retry(max=frame["retries"])
+    retry = definition.options.retry or RETRY
     call = Call(claimed=claimed, definition=definition, sink=sink, caps=caps, retry=retry)
     # A context of its own: what one job leaves in context variables is not the next one's.
     context = copy_context()
     if definition.is_async:
-        return loop.run(call_async(call), context=context)
+        loop = runner.get_loop()
+        # Its own `run` watches for Ctrl-C, at thrice the price; no terminal reaches a child.
+        return loop.run_until_complete(loop.create_task(call_async(call, loop), context=context))
     return context.run(call_sync, call)
 
 
@@ -115,12 +132,6 @@ def _definition(task: str, module: str) -> TaskDefinition:
     if task not in registry:
         import_module(module)
     return registry.find(task)
-
-
-def _claimed(fields: dict[str, Any]) -> Claimed:
-    for name in ("created_at", "started_at"):
-        fields[name] = datetime.fromisoformat(fields[name])
-    return Claimed(**fields | {"id": UUID(fields["id"])})
 
 
 if __name__ == "__main__":

@@ -4,8 +4,6 @@ import asyncio
 import logging
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any
 
 from pydantic_core import from_json, to_json
 
@@ -17,6 +15,7 @@ from fastapi_jobs.backends.child_errors import (
     ChildPoolStopped,
     ChildTimeout,
 )
+from fastapi_jobs.backends.child_frames import call_frame, read_report
 from fastapi_jobs.backends.children import ChildPool
 from fastapi_jobs.backends.event_loop import stop_here
 from fastapi_jobs.failpoints import reach
@@ -122,25 +121,6 @@ def _report_of(call: Call, error: ChildError) -> Report:
                 AttemptOutcome.FAILED, error_type="ChildFailedToStart", error=text, retryable=True
             )
     return Report(AttemptOutcome.FAILED, error_type=type(error).__name__, error=str(error))
-
-
-def call_frame(call: Call) -> bytes:
-    """What a child must know to carry out a call."""
-    claimed = asdict(call.claimed)
-    definition = call.definition
-    frame = {
-        "claimed": claimed,
-        "module": definition.module,
-        "retries": call.retry.max,
-        "caps": asdict(call.caps),
-    }
-    return to_json(frame)
-
-
-def read_report(frame: bytes) -> Report:
-    """A child's report."""
-    fields: dict[str, Any] = from_json(frame)
-    return Report(**fields | {"outcome": AttemptOutcome(fields["outcome"])})
 
 
 class _Events:
