@@ -42,7 +42,7 @@ class Retry:
         """Whether `error` is one to try again after."""
         if not isinstance(error, self.on) or isinstance(error, self.unless):
             return False
-        return self.when is None or self.when(error)
+        return self.when is None or bool(self.when(error))
 
     def wait(self, retry: int) -> float:
         """Seconds before the `retry`-th retry, counted from 1."""

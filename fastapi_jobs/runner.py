@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic_core import from_json
@@ -25,7 +25,7 @@ from fastapi_jobs.retry import Retry
 from fastapi_jobs.status import AttemptOutcome, JobStatus
 from fastapi_jobs.store.rescue import crash_error
 from fastapi_jobs.store.rows import Claimed, Finish
-from fastapi_jobs.wording import cut, error_text, error_type, traceback_text
+from fastapi_jobs.wording import cut, error_text, error_type, text_of, traceback_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,19 +187,19 @@ def raised(call: Call, error: BaseException, *, timed_out: bool = False) -> Repo
         case RetryLater():
             return Report(
                 AttemptOutcome.RETRY_LATER,
-                reason=error.reason or None,
+                reason=_words(error.reason, call),
                 after=error.after,
                 error=error_text(error, call.caps.error),
                 retryable=True,
             )
         case Snooze():
-            return Report(AttemptOutcome.SNOOZED, after=error.seconds, reason=str(error))
+            return Report(AttemptOutcome.SNOOZED, after=error.seconds, reason=_words(error, call))
         case CancelJob():
-            return Report(AttemptOutcome.CANCELLED, reason=str(error))
+            return Report(AttemptOutcome.CANCELLED, reason=_words(error, call))
         case JobCancelled() if error.job_id == call.claimed.id:
             if call.overdue and not call.cancel_requested:
                 return timed_out_report(call)
-            return Report(AttemptOutcome.CANCELLED, reason=error.reason or None)
+            return Report(AttemptOutcome.CANCELLED, reason=_words(error.reason, call))
     if isinstance(error, asyncio.CancelledError):
         if call.cancel_requested:
             return Report(AttemptOutcome.CANCELLED)
@@ -212,8 +212,14 @@ def raised(call: Call, error: BaseException, *, timed_out: bool = False) -> Repo
         # What is wrong with arguments, results or sizes is as wrong at the next attempt.
         report.retryable = False
     if isinstance(error, GiveUp):
-        report.reason = error.reason
+        report.reason = _words(error.reason, call)
     return report
+
+
+def _words(reason: object, call: Call) -> str | None:
+    """What a task gave as its reason, as text that every database and pipe takes."""
+    text = "" if reason is None else text_of(reason)
+    return cut(text, call.caps.error) or None
 
 
 def _failed(call: Call, error: BaseException) -> Report:
@@ -267,7 +273,7 @@ def judge(call: Call, report: Report, now: datetime, crashes: CrashPolicy) -> Fi
             finish.status = JobStatus.CANCELLED
         case AttemptOutcome.SNOOZED:
             finish.status = JobStatus.SCHEDULED
-            finish.run_after = now + timedelta(seconds=report.after or 0.0)
+            finish.run_after = _later(now, report.after or 0.0)
         case AttemptOutcome.CRASHED:
             _judge_crash(claimed, finish, crashes)
         case _:
@@ -281,8 +287,16 @@ def _judge_failure(call: Call, report: Report, finish: Finish) -> None:
     if report.retryable and used < call.retry.max:
         wait = call.retry.wait(used + 1) if report.after is None else report.after
         finish.status = JobStatus.SCHEDULED
-        finish.run_after = finish.at + timedelta(seconds=wait)
+        finish.run_after = _later(finish.at, wait)
         finish.reason = report.reason or f"retry {used + 1} of {call.retry.max}"
+
+
+def _later(now: datetime, seconds: float) -> datetime:
+    """So many seconds later; past the end of the calendar, its last moment."""
+    try:
+        return now + timedelta(seconds=seconds)
+    except (OverflowError, ValueError):
+        return datetime.max.replace(tzinfo=UTC)
 
 
 def _judge_crash(claimed: Claimed, finish: Finish, policy: CrashPolicy) -> None:

@@ -128,3 +128,10 @@ async def test_give_up_fails_at_once(rig: Rig, kind: Kind) -> None:
     assert (job.status, job.attempt, job.reason) == (JobStatus.FAILED, 1, "no use")
     assert job.error is not None
     assert job.error.endswith("GiveUp: no use")
+
+
+async def test_a_reason_that_is_no_text_is_made_one(rig: Rig, kind: Kind) -> None:
+    cancelled = await rig.ended(ends.cancels_itself_oddly.of(kind))
+    assert (cancelled.status, cancelled.reason) == (JobStatus.CANCELLED, r"a?b\x00c")
+    failed = await rig.ended(ends.gives_up_oddly.of(kind))
+    assert (failed.status, failed.attempt, failed.reason) == (JobStatus.FAILED, 1, "no text")

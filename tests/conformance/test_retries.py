@@ -1,7 +1,7 @@
 """How often and when a failed job runs again."""
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -94,6 +94,14 @@ async def test_a_broken_when_fails_the_job_with_the_real_reason(rig: Rig, kind: 
     )
 
 
+@pytest.mark.parametrize(("text", "attempts"), [("because", 2), ("", 1)])
+async def test_when_may_answer_with_anything(
+    rig: Rig, kind: Kind, text: str, attempts: int
+) -> None:
+    job = await rig.ended(ends.fails_when_it_says_why.of(kind), text)
+    assert (job.status, job.attempt) == (JobStatus.FAILED, attempts)
+
+
 async def test_base_exceptions_are_retried_only_when_named(rig: Rig, kind: Kind) -> None:
     job = await rig.ended(ends.exits_with_retry.of(kind))
     assert (job.status, job.attempt) == (JobStatus.FAILED, 2)
@@ -105,6 +113,19 @@ async def test_retry_later_counts_as_a_retry(rig: Rig, kind: Kind) -> None:
     assert await rig.outcomes(job) == [AttemptOutcome.RETRY_LATER] * 2
     assert job.error is not None
     assert "not ready" in job.error
+
+
+@pytest.mark.parametrize("how", ["inf", "1e300", "nan", "snooze"])
+async def test_a_wait_beyond_the_calendar_lasts_till_its_end(
+    rig: Rig, kind: Kind, how: str
+) -> None:
+    job = await ends.waits_for_ever.of(kind).enqueue(how)
+    waiting = await rig.until(job, JobStatus.SCHEDULED, JobStatus.FAILED)
+    assert (waiting.status, waiting.run_after) == (
+        JobStatus.SCHEDULED,
+        datetime.max.replace(tzinfo=UTC),
+    )
+    assert await job.cancel()
 
 
 async def test_retry_later_waits_as_long_as_it_says(rig: Rig, kind: Kind) -> None:

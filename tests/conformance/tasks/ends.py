@@ -176,6 +176,34 @@ def cancels_itself(reason: str) -> None:
 
 
 @both()
+def cancels_itself_oddly() -> None:
+    raise CancelJob("a\udc80b\x00c")
+
+
+@both(retries=5)
+def gives_up_oddly() -> None:
+    reason: Any = ValueError("no text")
+    raise GiveUp(reason)
+
+
+@both(retries=1)
+def waits_for_ever(how: str) -> None:
+    if how == "snooze":
+        raise Snooze(1e15)
+    raise RetryLater(float(how))
+
+
+def _says_why(error: BaseException) -> bool:
+    why: Any = str(error)
+    return why  # type: ignore[no-any-return]
+
+
+@both(retry=Retry(max=1, when=_says_why, delay=0.01))
+def fails_when_it_says_why(text: str) -> None:
+    raise ValueError(text)
+
+
+@both()
 def snoozes(times: int, ctx: JobContext = Depends()) -> int:
     if ctx.attempt <= times:
         raise Snooze(0.01)
