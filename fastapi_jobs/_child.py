@@ -27,7 +27,14 @@ from fastapi_jobs.reports import MESSAGE_BYTES, progress_json
 from fastapi_jobs.retry import Retry
 from fastapi_jobs.runner import Call, Report, call_async, call_sync
 from fastapi_jobs.status import AttemptOutcome
-from fastapi_jobs.wording import cut, error_text, lenient_json, text_of, traceback_text
+from fastapi_jobs.wording import (
+    cut,
+    error_text,
+    error_type,
+    lenient_json,
+    text_of,
+    traceback_text,
+)
 
 PROGRESS_SECONDS = 0.1
 
@@ -113,9 +120,9 @@ def _carry_out(order: Order, sink: ChannelSink, runner: asyncio.Runner) -> Repor
     except BaseException as error:
         return Report(
             AttemptOutcome.FAILED,
-            error_type=type(error).__name__,
+            error_type=error_type(error),
             error=error_text(error, caps.error),
-            traceback=traceback_text(error, caps.error),
+            traceback=traceback_text(error, caps.error * 4),
         )
     retry = definition.options.retry or RETRY
     call = Call(claimed=claimed, definition=definition, sink=sink, caps=caps, retry=retry)

@@ -65,7 +65,8 @@ class ProcessBackend(Backend):
 
     async def submit(self, call: Call) -> Report:
         """Send the call to a child and wait for its report."""
-        call.task, call.loop = asyncio.current_task(), asyncio.get_running_loop()
+        call.loop = asyncio.get_running_loop()
+        call.task = asyncio.current_task(call.loop)
         try:
             call.in_call = True
             if call.cancel_requested or call.released:
@@ -74,18 +75,18 @@ class ProcessBackend(Backend):
             answer = await self._pool.call(
                 call_frame(call), on_frame=_Events(call), timeout=call.timeout
             )
-            call.in_call = False
             reach("return")
             return read_report(answer)
         except asyncio.CancelledError:
-            call.in_call = False
             if call.task is not None and call.task.cancelling():
                 call.task.uncancel()
             stopped = AttemptOutcome.RELEASED if call.released else AttemptOutcome.CANCELLED
             return Report(AttemptOutcome.CANCELLED if call.cancel_requested else stopped)
         except ChildError as error:
-            call.in_call = False
             return _report_of(call, error)
+        finally:
+            # Whatever came back, from here on a cancel must not hit the writing of its end.
+            call.in_call = False
 
     def cancel(self, call: Call) -> None:
         """Kill the child."""
