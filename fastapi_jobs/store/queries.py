@@ -30,6 +30,7 @@ from fastapi_jobs.store.tables import (
     has_status,
     is_listed_as,
     jobs,
+    loaded,
     logs,
     queues,
     tags,
@@ -37,8 +38,11 @@ from fastapi_jobs.store.tables import (
     workers,
 )
 
-SCAN_LIMIT = 2000
+SCAN_LIMIT = 1000
 """Rows that one page may look at where two conditions have no common index."""
+
+FIRST_LOOK = 4
+"""Of those, how many for each wanted row are looked at first: mostly that fills the page."""
 
 ERROR_IN_LISTS = 500
 COUNT_CAP = 10_000
@@ -95,7 +99,7 @@ def read_cursor(cursor: str) -> UUID:
 def get_job(connection: Connection, job_id: UUID) -> JobRecord | None:
     """One job with everything."""
     row = connection.execute(select(jobs).where(jobs.c.id == job_id)).first()
-    return None if row is None else JobRecord(**values(row))
+    return None if row is None else loaded(JobRecord, values(row))
 
 
 def get_status(connection: Connection, job_ids: Collection[UUID]) -> dict[UUID, JobStatus]:
@@ -107,7 +111,7 @@ def get_status(connection: Connection, job_ids: Collection[UUID]) -> dict[UUID, 
 def get_attempts(connection: Connection, job_id: UUID) -> list[AttemptRecord]:
     """The runs of one job, oldest first."""
     statement = select(attempts).where(attempts.c.job_id == job_id).order_by(attempts.c.number)
-    return [AttemptRecord(**values(row)) for row in connection.execute(statement)]
+    return [loaded(AttemptRecord, values(row)) for row in connection.execute(statement)]
 
 
 def get_logs(
@@ -128,19 +132,19 @@ def get_logs(
     if after:
         statement = statement.where(logs.c.number > after)
     statement = statement.order_by(logs.c.attempt, logs.c.number).limit(limit)
-    return [LogRecord(**values(row)) for row in connection.execute(statement)]
+    return [loaded(LogRecord, values(row)) for row in connection.execute(statement)]
 
 
 def get_queues(connection: Connection) -> list[QueueRecord]:
     """Every queue that has a row."""
     rows = connection.execute(select(queues).order_by(queues.c.name))
-    return [QueueRecord(**values(row)) for row in rows]
+    return [loaded(QueueRecord, values(row)) for row in rows]
 
 
 def get_workers(connection: Connection) -> list[WorkerRecord]:
     """Every worker that has a row."""
     rows = connection.execute(select(workers).order_by(workers.c.started_at))
-    return [WorkerRecord(**values(row)) for row in rows]
+    return [loaded(WorkerRecord, values(row)) for row in rows]
 
 
 def peek(connection: Connection) -> Peek:
@@ -206,7 +210,7 @@ def count_jobs(
     counts = {}
     for status in JobStatus:
         only = replace(which, statuses=[status])
-        found = _ranges(only, [status], newest=True, before=None, limit=cap)
+        found = _ranges(only, newest=True, after=None, limit=cap)
         count = select(func.count()).select_from(found)
         rest = _unindexed(only)
         if rest:
@@ -232,33 +236,51 @@ def list_jobs(
         InvalidCursor: `cursor` is not one of ours.
     """
     after = None if cursor is None else read_cursor(cursor)
-    statuses = list(which.statuses) or list(JobStatus)
-    rest = _unindexed(which)
-    scan = SCAN_LIMIT if rest else limit + 1
-    found = _ranges(which, statuses, newest=newest, before=after, limit=scan)
-    direction = jobs.c.id.desc() if newest else jobs.c.id.asc()
+    items: list[JobRecord] = []
+    for scan in _looks(which, limit):
+        found = _ranges(which, newest=newest, after=after, limit=scan)
+        items += _listed(connection, which, found, newest=newest, limit=limit + 1 - len(items))
+        if len(items) > limit:
+            return Page(items[:limit], make_cursor(items[limit - 1].id))
+        after = _last(connection, found, scan, newest=newest) if _unindexed(which) else None
+        if after is None:
+            return Page(items, None)
+    return Page(items, None if after is None else make_cursor(after))
+
+
+def _looks(which: JobFilter, limit: int) -> list[int]:
+    """How many rows to look at, step by step, until the page is full."""
+    if not _unindexed(which):
+        return [limit + 1]
+    first = min((limit + 1) * FIRST_LOOK, SCAN_LIMIT)
+    return [first, SCAN_LIMIT - first] if first < SCAN_LIMIT else [first]
+
+
+def _listed(
+    connection: Connection, which: JobFilter, found: Subquery, *, newest: bool, limit: int
+) -> list[JobRecord]:
     statement = (
         select(*_listed_columns())
         .join(found, found.c.id == jobs.c.id)
-        .where(*rest)
-        .order_by(direction)
-        .limit(limit + 1)
+        .where(*_unindexed(which))
+        .order_by(jobs.c.id.desc() if newest else jobs.c.id.asc())
+        .limit(limit)
     )
-    items = [JobRecord(args="{}", **values(row)) for row in connection.execute(statement)]
-    if len(items) > limit:
-        return Page(items[:limit], make_cursor(items[limit - 1].id))
-    if not rest:
-        return Page(items, None)
+    left_out = {"args": "{}", "result": None}
+    return [loaded(JobRecord, values(row) | left_out) for row in connection.execute(statement)]
+
+
+def _last(connection: Connection, found: Subquery, scan: int, *, newest: bool) -> UUID | None:
+    """Where a walk of `scan` rows ended; None when there were fewer."""
     order = found.c.id.desc() if newest else found.c.id.asc()
     edge = select(found.c.id).order_by(order).offset(scan - 1).limit(1)
-    last = connection.execute(edge).first()
-    return Page(items, None if last is None else make_cursor(last.id))
+    last: UUID | None = connection.execute(edge).scalar()
+    return last
 
 
 def found_ids(which: JobFilter, *, after: UUID, limit: int) -> Subquery:
     """The ids that come after this one, oldest first; at most `limit` rows are looked at."""
-    statuses = list(which.statuses) or list(JobStatus)
-    found = _ranges(which, statuses, newest=False, before=after, limit=limit)
+    found = _ranges(which, newest=False, after=after, limit=limit)
     rest = _unindexed(which)
     if not rest:
         return found
@@ -294,38 +316,58 @@ def _unindexed(which: JobFilter) -> list[ColumnElement[bool]]:
     return rest
 
 
-def _ranges(
-    which: JobFilter,
-    statuses: Sequence[JobStatus],
-    *,
-    newest: bool,
-    before: UUID | None,
-    limit: int,
-) -> Subquery:
+def _ranges(which: JobFilter, *, newest: bool, after: UUID | None, limit: int) -> Subquery:
     """The ids of the first `limit` rows, by one short walk along an index for each status."""
     leading = _leading(which)
-    id_column = tags.c.job_id if leading == "tag" else jobs.c.id
-    window: list[ColumnElement[bool]] = []
-    if which.created_after is not None:
-        window.append(id_column >= first_uuid7(which.created_after))
-    if which.created_before is not None:
-        window.append(id_column < first_uuid7(which.created_before))
-    if before is not None:
-        window.append(id_column < before if newest else id_column > before)
-    order = id_column.desc() if newest else id_column.asc()
-
-    def walk(*conditions: ColumnElement[bool]) -> Select[Any]:
-        ids = select(id_column.label("id")).where(*conditions, *window)
-        return ids.order_by(order).limit(limit)
-
+    statuses = set(which.statuses) or set(JobStatus)
     if leading == "tag":
-        return walk(tags.c.tag == which.tag).subquery("found")
-    everything = len(set(statuses)) == len(JobStatus)
-    if leading is None and everything:
-        return walk().subquery("found")
-    fixed = [] if leading is None else [jobs.c[leading] == getattr(which, leading)]
-    by_status = is_listed_as if leading is None else has_status
-    walks = [walk(*fixed, by_status(status)).subquery() for status in statuses]
-    merged = union_all(*(select(each.c.id) for each in walks)).subquery()
+        walk = select(tags.c.job_id.label("id")).where(tags.c.tag == which.tag)
+        walks = [_window(walk, tags.c.job_id, which, newest, after, limit)]
+    elif leading is None and len(statuses) == len(JobStatus):
+        walks = [_window(select(jobs.c.id), jobs.c.id, which, newest, after, limit)]
+    else:
+        fixed = [] if leading is None else [jobs.c[leading] == getattr(which, leading)]
+        by_status = is_listed_as if leading is None else has_status
+        walks = [
+            _window(
+                select(jobs.c.id).where(*fixed, by_status(each)),
+                jobs.c.id,
+                which,
+                newest,
+                after,
+                limit,
+            )
+            for each in JobStatus
+            if each in statuses
+        ]
+    if len(walks) == 1:
+        return walks[0].subquery("found")
+    merged = union_all(*(select(each.subquery().c.id) for each in walks)).subquery()
     direction = merged.c.id.desc() if newest else merged.c.id.asc()
     return select(merged.c.id).order_by(direction).limit(limit).subquery("found")
+
+
+def _window(
+    walk: Select[Any],
+    ids: ColumnElement[UUID],
+    which: JobFilter,
+    newest: bool,
+    after: UUID | None,
+    limit: int,
+) -> Select[Any]:
+    """The part of a walk that a page asks for.
+
+    One bound at the most on each side: of two, SQLite walks from one and compares every row with
+    the other.
+    """
+    low = None if which.created_after is None else first_uuid7(which.created_after)
+    high = None if which.created_before is None else first_uuid7(which.created_before)
+    if after is not None and newest:
+        high = after if high is None else min(high, after)
+    elif after is not None and (low is None or after >= low):
+        walk, low = walk.where(ids > after), None
+    if low is not None:
+        walk = walk.where(ids >= low)
+    if high is not None:
+        walk = walk.where(ids < high)
+    return walk.order_by(ids.desc() if newest else ids.asc()).limit(limit)
