@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -14,6 +14,7 @@ from sqlalchemy import (
     Select,
     Subquery,
     func,
+    literal_column,
     select,
     union_all,
 )
@@ -28,11 +29,13 @@ from fastapi_jobs.store.tables import (
     SUSPECTED,
     attempts,
     has_status,
+    is_kept_as,
     is_listed_as,
     jobs,
     loaded,
     logs,
     queues,
+    running,
     tags,
     values,
     workers,
@@ -307,7 +310,8 @@ def _unindexed(which: JobFilter) -> list[ColumnElement[bool]]:
     """The conditions that the leading index does not cover."""
     leading = _leading(which)
     rest = [
-        jobs.c[name] == getattr(which, name)
+        # Joined with an empty text it tempts no planner to walk the index of this column instead.
+        jobs.c[name].concat(literal_column("''")) == getattr(which, name)
         for name in _LEADING
         if name != leading and getattr(which, name) is not None
     ]
@@ -318,28 +322,7 @@ def _unindexed(which: JobFilter) -> list[ColumnElement[bool]]:
 
 def _ranges(which: JobFilter, *, newest: bool, after: UUID | None, limit: int) -> Subquery:
     """The ids of the first `limit` rows, by one short walk along an index for each status."""
-    leading = _leading(which)
-    statuses = set(which.statuses) or set(JobStatus)
-    if leading == "tag":
-        walk = select(tags.c.job_id.label("id")).where(tags.c.tag == which.tag)
-        walks = [_window(walk, tags.c.job_id, which, newest, after, limit)]
-    elif leading is None and len(statuses) == len(JobStatus):
-        walks = [_window(select(jobs.c.id), jobs.c.id, which, newest, after, limit)]
-    else:
-        fixed = [] if leading is None else [jobs.c[leading] == getattr(which, leading)]
-        by_status = is_listed_as if leading is None else has_status
-        walks = [
-            _window(
-                select(jobs.c.id).where(*fixed, by_status(each)),
-                jobs.c.id,
-                which,
-                newest,
-                after,
-                limit,
-            )
-            for each in JobStatus
-            if each in statuses
-        ]
+    walks = [_window(walk, which, newest, after, limit) for walk in _walks(which)]
     if len(walks) == 1:
         return walks[0].subquery("found")
     merged = union_all(*(select(each.subquery().c.id) for each in walks)).subquery()
@@ -347,9 +330,28 @@ def _ranges(which: JobFilter, *, newest: bool, after: UUID | None, limit: int) -
     return select(merged.c.id).order_by(direction).limit(limit).subquery("found")
 
 
+def _walks(which: JobFilter) -> Iterator[Select[tuple[UUID]]]:
+    leading = _leading(which)
+    statuses = set(which.statuses) or set(JobStatus)
+    if leading == "tag":
+        yield select(tags.c.job_id.label("id")).where(tags.c.tag == which.tag)
+        return
+    if leading is None and len(statuses) == len(JobStatus):
+        yield select(jobs.c.id)
+        return
+    fixed = [] if leading is None else [jobs.c[leading] == getattr(which, leading)]
+    for status in (each for each in JobStatus if each in statuses):
+        if leading == "queue":
+            yield select(jobs.c.id).where(*fixed, has_status(status))
+        elif status is JobStatus.RUNNING:
+            yield select(running(jobs.c.id, *fixed).c.id)
+        else:
+            by_status = is_listed_as if leading is None else is_kept_as
+            yield select(jobs.c.id).where(*fixed, by_status(status))
+
+
 def _window(
-    walk: Select[Any],
-    ids: ColumnElement[UUID],
+    walk: Select[tuple[UUID]],
     which: JobFilter,
     newest: bool,
     after: UUID | None,
@@ -360,6 +362,7 @@ def _window(
     One bound at the most on each side: of two, SQLite walks from one and compares every row with
     the other.
     """
+    [ids] = walk.selected_columns
     low = None if which.created_after is None else first_uuid7(which.created_after)
     high = None if which.created_before is None else first_uuid7(which.created_before)
     if after is not None and newest:
