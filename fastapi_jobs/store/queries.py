@@ -2,24 +2,24 @@
 
 import base64
 import binascii
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Integer,
     Select,
-    Subquery,
+    bindparam,
     func,
     literal_column,
     select,
-    union_all,
 )
 
-from fastapi_jobs.clock import first_uuid7
 from fastapi_jobs.errors import InvalidCursor
 from fastapi_jobs.models import AttemptRecord, JobRecord, LogRecord, QueueRecord, WorkerRecord
 from fastapi_jobs.status import JobStatus
@@ -29,17 +29,15 @@ from fastapi_jobs.store.tables import (
     SUSPECTED,
     attempts,
     has_status,
-    is_kept_as,
-    is_listed_as,
     jobs,
     loaded,
     logs,
     queues,
-    running,
-    tags,
     values,
     workers,
 )
+from fastapi_jobs.store.walks import JobFilter as JobFilter
+from fastapi_jobs.store.walks import Walk, walk_of
 
 SCAN_LIMIT = 1000
 """Rows that one page may look at where two conditions have no common index."""
@@ -47,21 +45,11 @@ SCAN_LIMIT = 1000
 FIRST_LOOK = 4
 """Of those, how many for each wanted row are looked at first: mostly that fills the page."""
 
+KEPT = 500
+"""Statements of lists that are kept: to build one of many walks takes longer than to run it."""
+
 ERROR_IN_LISTS = 500
 COUNT_CAP = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class JobFilter:
-    """Which jobs a list shows; what is None or empty does not restrict it."""
-
-    statuses: Collection[JobStatus] = ()
-    task: str | None = None
-    queue: str | None = None
-    tag: str | None = None
-    owner: str | None = None
-    created_after: datetime | None = None
-    created_before: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,13 +200,9 @@ def count_jobs(
     """
     counts = {}
     for status in JobStatus:
-        only = replace(which, statuses=[status])
-        found = _ranges(only, newest=True, after=None, limit=cap)
-        count = select(func.count()).select_from(found)
-        rest = _unindexed(only)
-        if rest:
-            count = count.join(jobs, jobs.c.id == found.c.id).where(*rest)
-        counts[status] = int(connection.execute(count).scalar_one())
+        walk, given = walk_of(replace(which, statuses=[status]))
+        statement = _count_statement(walk)
+        counts[status] = int(connection.execute(statement, given | {"scan": cap}).scalar_one())
     return counts
 
 
@@ -239,138 +223,102 @@ def list_jobs(
         InvalidCursor: `cursor` is not one of ours.
     """
     after = None if cursor is None else read_cursor(cursor)
+    walk, given = walk_of(which, newest=newest, after=after)
+    lead = walk.leads[0]
+    scans = _scans(limit, alone=not walk.rest(lead))
     items: list[JobRecord] = []
-    for scan in _looks(which, limit):
-        found = _ranges(which, newest=newest, after=after, limit=scan)
-        items += _listed(connection, which, found, newest=newest, limit=limit + 1 - len(items))
+    for number, scan in enumerate(scans):
+        if number:
+            walk, given = walk_of(which, newest=newest, after=after)
+            lead = _rarest(connection, walk, given)
+        given |= {"scan": scan, "wanted": limit + 1 - len(items)}
+        items += _listed(connection, walk, given, lead)
         if len(items) > limit:
             return Page(items[:limit], make_cursor(items[limit - 1].id))
-        after = _last(connection, found, scan, newest=newest) if _unindexed(which) else None
+        after = _last(connection, walk, given, lead)
         if after is None:
             return Page(items, None)
     return Page(items, None if after is None else make_cursor(after))
 
 
-def _looks(which: JobFilter, limit: int) -> list[int]:
+def _scans(limit: int, *, alone: bool) -> list[int]:
     """How many rows to look at, step by step, until the page is full."""
-    if not _unindexed(which):
+    if alone:
         return [limit + 1]
-    first = min((limit + 1) * FIRST_LOOK, SCAN_LIMIT)
-    return [first, SCAN_LIMIT - first] if first < SCAN_LIMIT else [first]
+    first = (limit + 1) * FIRST_LOOK
+    return [first, SCAN_LIMIT] if first < SCAN_LIMIT else [SCAN_LIMIT]
 
 
-def _listed(
-    connection: Connection, which: JobFilter, found: Subquery, *, newest: bool, limit: int
-) -> list[JobRecord]:
-    statement = (
-        select(*_listed_columns())
-        .join(found, found.c.id == jobs.c.id)
-        .where(*_unindexed(which))
-        .order_by(jobs.c.id.desc() if newest else jobs.c.id.asc())
-        .limit(limit)
-    )
+_Given = Mapping[str, Any]
+
+
+def _listed(connection: Connection, walk: Walk, given: _Given, lead: str) -> list[JobRecord]:
+    """Up to `wanted` jobs among the first `scan` that `lead` finds."""
+    rows = connection.execute(_page_statement(walk, lead), given)
     left_out = {"args": "{}", "result": None}
-    return [loaded(JobRecord, values(row) | left_out) for row in connection.execute(statement)]
+    return [loaded(JobRecord, values(row) | left_out) for row in rows]
 
 
-def _last(connection: Connection, found: Subquery, scan: int, *, newest: bool) -> UUID | None:
-    """Where a walk of `scan` rows ended; None when there were fewer."""
-    order = found.c.id.desc() if newest else found.c.id.asc()
-    edge = select(found.c.id).order_by(order).offset(scan - 1).limit(1)
-    last: UUID | None = connection.execute(edge).scalar()
+def _last(connection: Connection, walk: Walk, given: _Given, lead: str) -> UUID | None:
+    """The last of the first `scan` jobs that `lead` finds; None when there are fewer."""
+    edge = given["scan"] - 1
+    last: UUID | None = connection.execute(
+        _last_statement(walk, lead), {**given, "edge": edge}
+    ).scalar()
     return last
 
 
-def found_ids(which: JobFilter, *, after: UUID, limit: int) -> Subquery:
-    """The ids that come after this one, oldest first; at most `limit` rows are looked at."""
-    found = _ranges(which, newest=False, after=after, limit=limit)
-    rest = _unindexed(which)
-    if not rest:
-        return found
-    narrowed = select(found.c.id).join(jobs, jobs.c.id == found.c.id).where(*rest)
-    return narrowed.subquery("narrowed")
+def _rarest(connection: Connection, walk: Walk, given: _Given) -> str:
+    """The condition whose jobs one look sees all of; else the first."""
+    first, *others = walk.leads
+    given = {**given, "scan": SCAN_LIMIT}
+    rare = (each for each in others if _last(connection, walk, given, each) is None)
+    return next(rare, first)
+
+
+@lru_cache(KEPT)
+def _page_statement(walk: Walk, lead: str) -> Select[Any]:
+    found = walk.ids(lead)
+    return (
+        select(*_listed_columns())
+        .join(found, found.c.id == jobs.c.id)
+        .where(*walk.rest(lead))
+        .order_by(walk.order(jobs.c.id))
+        .limit(bindparam("wanted", type_=Integer))
+    )
+
+
+@lru_cache(KEPT)
+def _last_statement(walk: Walk, lead: str) -> Select[Any]:
+    found = walk.ids(lead)
+    edge = bindparam("edge", type_=Integer)
+    return (
+        select(found.c.id).order_by(walk.order(found.c.id)).offset(edge).limit(literal_column("1"))
+    )
+
+
+@lru_cache(KEPT)
+def _count_statement(walk: Walk) -> Select[Any]:
+    lead = walk.leads[0]
+    found = walk.ids(lead)
+    count = select(func.count()).select_from(found)
+    if rest := walk.rest(lead):
+        count = count.join(jobs, jobs.c.id == found.c.id).where(*rest)
+    return count
+
+
+def count_after(
+    connection: Connection, which: JobFilter, cursor: str, *, cap: int = COUNT_CAP
+) -> int:
+    """How many jobs come after `cursor`, oldest first, counted up to `cap`.
+
+    Where two conditions share no index, only `cap` rows of the first are looked at.
+    """
+    walk, given = walk_of(which, newest=False, after=read_cursor(cursor))
+    return int(connection.execute(_count_statement(walk), given | {"scan": cap}).scalar_one())
 
 
 def _listed_columns() -> list[ColumnElement[Any]]:
     short = func.substr(jobs.c.error, 1, ERROR_IN_LISTS).label("error")
     left_out = {"args", "result"}
     return [short if c.name == "error" else c for c in jobs.c if c.name not in left_out]
-
-
-_LEADING = ("owner", "task", "queue")
-
-
-def _leading(which: JobFilter) -> str | None:
-    if which.tag is not None:
-        return "tag"
-    return next((name for name in _LEADING if getattr(which, name) is not None), None)
-
-
-def _unindexed(which: JobFilter) -> list[ColumnElement[bool]]:
-    """The conditions that the leading index does not cover."""
-    leading = _leading(which)
-    rest = [
-        # Joined with an empty text it tempts no planner to walk the index of this column instead.
-        jobs.c[name].concat(literal_column("''")) == getattr(which, name)
-        for name in _LEADING
-        if name != leading and getattr(which, name) is not None
-    ]
-    if leading == "tag" and which.statuses:
-        rest.append(jobs.c.status.in_(list(which.statuses)))
-    return rest
-
-
-def _ranges(which: JobFilter, *, newest: bool, after: UUID | None, limit: int) -> Subquery:
-    """The ids of the first `limit` rows, by one short walk along an index for each status."""
-    walks = [_window(walk, which, newest, after, limit) for walk in _walks(which)]
-    if len(walks) == 1:
-        return walks[0].subquery("found")
-    merged = union_all(*(select(each.subquery().c.id) for each in walks)).subquery()
-    direction = merged.c.id.desc() if newest else merged.c.id.asc()
-    return select(merged.c.id).order_by(direction).limit(limit).subquery("found")
-
-
-def _walks(which: JobFilter) -> Iterator[Select[tuple[UUID]]]:
-    leading = _leading(which)
-    statuses = set(which.statuses) or set(JobStatus)
-    if leading == "tag":
-        yield select(tags.c.job_id.label("id")).where(tags.c.tag == which.tag)
-        return
-    if leading is None and len(statuses) == len(JobStatus):
-        yield select(jobs.c.id)
-        return
-    fixed = [] if leading is None else [jobs.c[leading] == getattr(which, leading)]
-    for status in (each for each in JobStatus if each in statuses):
-        if leading == "queue":
-            yield select(jobs.c.id).where(*fixed, has_status(status))
-        elif status is JobStatus.RUNNING:
-            yield select(running(jobs.c.id, *fixed).c.id)
-        else:
-            by_status = is_listed_as if leading is None else is_kept_as
-            yield select(jobs.c.id).where(*fixed, by_status(status))
-
-
-def _window(
-    walk: Select[tuple[UUID]],
-    which: JobFilter,
-    newest: bool,
-    after: UUID | None,
-    limit: int,
-) -> Select[Any]:
-    """The part of a walk that a page asks for.
-
-    One bound at the most on each side: of two, SQLite walks from one and compares every row with
-    the other.
-    """
-    [ids] = walk.selected_columns
-    low = None if which.created_after is None else first_uuid7(which.created_after)
-    high = None if which.created_before is None else first_uuid7(which.created_before)
-    if after is not None and newest:
-        high = after if high is None else min(high, after)
-    elif after is not None and (low is None or after >= low):
-        walk, low = walk.where(ids > after), None
-    if low is not None:
-        walk = walk.where(ids >= low)
-    if high is not None:
-        walk = walk.where(ids < high)
-    return walk.order_by(ids.desc() if newest else ids.asc()).limit(limit)
