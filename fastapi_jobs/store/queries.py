@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
@@ -10,14 +10,18 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    CTE,
     ColumnElement,
     Connection,
     Integer,
+    Row,
     Select,
+    Subquery,
     bindparam,
     func,
     literal_column,
     select,
+    true,
 )
 
 from fastapi_jobs.errors import InvalidCursor
@@ -43,7 +47,7 @@ SCAN_LIMIT = 1000
 """Rows that one page may look at where two conditions have no common index."""
 
 FIRST_LOOK = 4
-"""Of those, how many for each wanted row are looked at first: mostly that fills the page."""
+"""Before, so many are looked at for each wanted one: mostly that fills the page."""
 
 KEPT = 500
 """Statements of lists that are kept: to build one of many walks takes longer than to run it."""
@@ -217,7 +221,7 @@ def list_jobs(
     """One page in the order of creation. Arguments and results are left out, errors are cut.
 
     A page may hold fewer than `limit` items and still have a `next_cursor`: where two conditions
-    share no index, one page looks at SCAN_LIMIT rows at the most.
+    share no index, one page looks at little more than SCAN_LIMIT rows.
 
     Raises:
         InvalidCursor: `cursor` is not one of ours.
@@ -225,60 +229,77 @@ def list_jobs(
     after = None if cursor is None else read_cursor(cursor)
     walk, given = walk_of(which, newest=newest, after=after)
     lead = walk.leads[0]
-    scans = _scans(limit, alone=not walk.rest(lead))
-    items: list[JobRecord] = []
-    for number, scan in enumerate(scans):
-        if number:
-            walk, given = walk_of(which, newest=newest, after=after)
-            lead = _rarest(connection, walk, given)
-        given |= {"scan": scan, "wanted": limit + 1 - len(items)}
-        items += _listed(connection, walk, given, lead)
-        if len(items) > limit:
-            return Page(items[:limit], make_cursor(items[limit - 1].id))
-        after = _last(connection, walk, given, lead)
-        if after is None:
-            return Page(items, None)
-    return Page(items, None if after is None else make_cursor(after))
+    if not walk.rest(lead):
+        given |= {"scan": limit + 1, "wanted": limit + 1}
+        items = _records(connection.execute(_page_statement(walk, lead), given))
+        return _page(items, limit, None)
+    given |= {"scan": min((limit + 1) * FIRST_LOOK, SCAN_LIMIT), "wanted": limit + 1}
+    items, last = _look(connection, walk, given, lead)
+    if last is not None and len(items) <= limit:
+        walk, given = walk_of(which, newest=newest, after=last)
+        given |= {"scan": SCAN_LIMIT, "wanted": limit + 1 - len(items)}
+        more, last = _look(connection, walk, given, _rarest(connection, walk, given))
+        items += more
+    return _page(items, limit, last)
 
 
-def _scans(limit: int, *, alone: bool) -> list[int]:
-    """How many rows to look at, step by step, until the page is full."""
-    if alone:
-        return [limit + 1]
-    first = (limit + 1) * FIRST_LOOK
-    return [first, SCAN_LIMIT] if first < SCAN_LIMIT else [SCAN_LIMIT]
+def _page(items: list[JobRecord], limit: int, last: UUID | None) -> Page:
+    if len(items) > limit:
+        last = items[limit - 1].id
+    return Page(items[:limit], None if last is None else make_cursor(last))
 
 
 _Given = Mapping[str, Any]
 
 
-def _listed(connection: Connection, walk: Walk, given: _Given, lead: str) -> list[JobRecord]:
-    """Up to `wanted` jobs among the first `scan` that `lead` finds."""
-    rows = connection.execute(_page_statement(walk, lead), given)
+def _look(
+    connection: Connection, walk: Walk, given: _Given, lead: str
+) -> tuple[list[JobRecord], UUID | None]:
+    """Up to `wanted` of the first `scan` jobs that `lead` finds, and the last of those.
+
+    There is no last one when `lead` finds no more than that. Both are of one moment: told by two
+    statements, a job made in between could be passed over.
+    """
+    statement = _look_statement(walk, lead)
+    rows = connection.execute(statement, {**given, "edge": given["scan"] - 1}).all()
+    return _records(row for row in rows if row.id is not None), rows[0].edge
+
+
+def _records(rows: Iterable[Row[Any]]) -> list[JobRecord]:
     left_out = {"args": "{}", "result": None}
     return [loaded(JobRecord, values(row) | left_out) for row in rows]
-
-
-def _last(connection: Connection, walk: Walk, given: _Given, lead: str) -> UUID | None:
-    """The last of the first `scan` jobs that `lead` finds; None when there are fewer."""
-    edge = given["scan"] - 1
-    last: UUID | None = connection.execute(
-        _last_statement(walk, lead), {**given, "edge": edge}
-    ).scalar()
-    return last
 
 
 def _rarest(connection: Connection, walk: Walk, given: _Given) -> str:
     """The condition whose jobs one look sees all of; else the first."""
     first, *others = walk.leads
-    given = {**given, "scan": SCAN_LIMIT}
-    rare = (each for each in others if _last(connection, walk, given, each) is None)
-    return next(rare, first)
+    given = {**given, "edge": given["scan"] - 1}
+    for lead in others:
+        if connection.execute(_edge_statement(walk, lead), given).first() is None:
+            return lead
+    return first
 
 
 @lru_cache(KEPT)
 def _page_statement(walk: Walk, lead: str) -> Select[Any]:
-    found = walk.ids(lead)
+    return _found_jobs(walk, lead, walk.ids(lead).subquery("found"))
+
+
+@lru_cache(KEPT)
+def _look_statement(walk: Walk, lead: str) -> Select[Any]:
+    found = walk.ids(lead).cte("found")
+    page = _found_jobs(walk, lead, found).subquery("page")
+    looked = select(_edge(walk, found).scalar_subquery().label("edge")).subquery("looked")
+    both = looked.outerjoin(page, true())
+    return select(looked.c.edge, *page.c).select_from(both).order_by(walk.order(page.c.id))
+
+
+@lru_cache(KEPT)
+def _edge_statement(walk: Walk, lead: str) -> Select[Any]:
+    return _edge(walk, walk.ids(lead).subquery("found"))
+
+
+def _found_jobs(walk: Walk, lead: str, found: Subquery | CTE) -> Select[Any]:
     return (
         select(*_listed_columns())
         .join(found, found.c.id == jobs.c.id)
@@ -288,19 +309,15 @@ def _page_statement(walk: Walk, lead: str) -> Select[Any]:
     )
 
 
-@lru_cache(KEPT)
-def _last_statement(walk: Walk, lead: str) -> Select[Any]:
-    found = walk.ids(lead)
-    edge = bindparam("edge", type_=Integer)
-    return (
-        select(found.c.id).order_by(walk.order(found.c.id)).offset(edge).limit(literal_column("1"))
-    )
+def _edge(walk: Walk, found: Subquery | CTE) -> Select[tuple[UUID]]:
+    in_order = select(found.c.id).order_by(walk.order(found.c.id))
+    return in_order.offset(bindparam("edge", type_=Integer)).limit(literal_column("1"))
 
 
 @lru_cache(KEPT)
 def _count_statement(walk: Walk) -> Select[Any]:
     lead = walk.leads[0]
-    found = walk.ids(lead)
+    found = walk.ids(lead).subquery("found")
     count = select(func.count()).select_from(found)
     if rest := walk.rest(lead):
         count = count.join(jobs, jobs.c.id == found.c.id).where(*rest)

@@ -14,7 +14,6 @@ from sqlalchemy import (
     ColumnElement,
     Integer,
     Select,
-    Subquery,
     bindparam,
     literal_column,
     select,
@@ -80,14 +79,14 @@ class Walk:
             found.append(has_status(*self.statuses))
         return found
 
-    def ids(self, lead: str) -> Subquery:
+    def ids(self, lead: str) -> Select[tuple[UUID]]:
         """The first `scan` ids that `lead` finds: one walk for each status, merged."""
         walks = [self._part(walk) for walk in self._walks(lead)]
         if len(walks) == 1:
-            return walks[0].subquery("found")
+            return walks[0]
         merged = union_all(*(select(each.subquery().c.id) for each in walks)).subquery()
         order = self.order(merged.c.id)
-        return select(merged.c.id).order_by(order).limit(SCAN).subquery("found")
+        return select(merged.c.id).order_by(order).limit(SCAN)
 
     def order(self, ids: ColumnElement[UUID]) -> ColumnElement[UUID]:
         """The order of creation, this way or that."""
