@@ -128,4 +128,6 @@ def test_no_figure_scans(store: Store) -> None:
     assert len(plans) > 15
     for plan in plans:
         assert "Seq Scan on" not in plan, plan
-        assert "SCAN fastapi_jobs" not in plan, plan
+        # The running jobs are few: all of their own index may be read.
+        rest = plan.replace("SCAN fastapi_jobs_jobs USING INDEX fastapi_jobs_jobs_running", "")
+        assert "SCAN fastapi_jobs" not in rest, plan
