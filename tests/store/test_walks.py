@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Generator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -15,8 +16,8 @@ from fastapi_jobs.store.store import Store
 
 ROWS = 20_000
 SCAN_LIMIT = 100
-SQLITE_STEPS = 20_000
-POSTGRESQL_ROWS = 1500
+SQLITE_STEPS = 35_000
+POSTGRESQL_ROWS = 3500
 
 
 @pytest.fixture
@@ -33,14 +34,13 @@ def test_no_list_looks_at_more_than_its_share(
     """A walk that kept to one of two bounds alone would go over half the rows."""
     monkeypatch.setattr(queries, "SCAN_LIMIT", SCAN_LIMIT)
     limit = SQLITE_STEPS if filled.database.is_sqlite else POSTGRESQL_ROWS
-    effort = _steps(filled) if filled.database.is_sqlite else _rows(filled)
-    next(effort)
-    for name, which in lists.filters(ROWS).items():
-        for place, cursor in lists.cursors(ROWS).items():
-            for newest in (True, False):
-                filled.read_sync(list_jobs, which, cursor=cursor, newest=newest)
-                assert next(effort) < limit, (name, place, newest)
-    effort.close()
+    with closing(_steps(filled) if filled.database.is_sqlite else _rows(filled)) as effort:
+        next(effort)
+        for name, which in lists.filters(ROWS).items():
+            for place, cursor in lists.cursors(ROWS).items():
+                for newest in (True, False):
+                    filled.read_sync(list_jobs, which, cursor=cursor, newest=newest)
+                    assert next(effort) < limit, (name, place, newest)
 
 
 def _steps(store: Store) -> Generator[int, None, None]:
@@ -58,8 +58,8 @@ def _steps(store: Store) -> Generator[int, None, None]:
     store.database.reading.dispose()
     event.listen(store.database.reading, "connect", watch)
     while True:
-        yield count
-        count = 0
+        looked, count = count, 0
+        yield looked
 
 
 def _rows(store: Store) -> Generator[int, None, None]:
@@ -77,8 +77,8 @@ def _rows(store: Store) -> Generator[int, None, None]:
     event.listen(store.database.reading, "before_cursor_execute", explain)
     try:
         while True:
-            yield count
-            count = 0
+            looked, count = count, 0
+            yield looked
     finally:
         event.remove(store.database.reading, "before_cursor_execute", explain)
 
