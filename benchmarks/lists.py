@@ -96,14 +96,14 @@ def fill_postgresql(store: "Store", count: int) -> None:
         cursor.execute("VACUUM ANALYZE fastapi_jobs_tags")
 
 
-def filters() -> dict[str, "JobFilter"]:
+def filters(count: int = ROWS) -> dict[str, "JobFilter"]:
     """Everything a list can be restricted by: common, rare, absent, and in pairs."""
     from fastapi_jobs.status import JobStatus
     from fastapi_jobs.store.queries import JobFilter
 
     failed, good = [JobStatus.FAILED], [JobStatus.SUCCEEDED]
     final = [JobStatus.FAILED, JobStatus.CANCELLED]
-    middle = BEGIN + 500_000 * STEP
+    middle = BEGIN + count // 2 * STEP
     return {
         "all": JobFilter(),
         "status common": JobFilter(statuses=good),
@@ -143,6 +143,14 @@ def filters() -> dict[str, "JobFilter"]:
     }  # fmt: skip
 
 
+def cursors(count: int) -> dict[str, str | None]:
+    """Where a page starts: nowhere yet, in the middle, beside the rare rows."""
+    from fastapi_jobs.store.queries import make_cursor
+
+    places = {"deep": count // 2, "edge": min(RARE, count - 1)}
+    return {"first": None} | {name: make_cursor(job_id(row)) for name, row in places.items()}
+
+
 def measure(url: str, kind: str, count: int, samples: int) -> Raw:
     """Fill, then time every query; p95 of each in ms."""
     from fastapi_jobs import FastAPIJobs
@@ -166,13 +174,8 @@ def measure(url: str, kind: str, count: int, samples: int) -> Raw:
             found[name] = percentile(taken, 95)
 
         timed("get", lambda number: store.read_sync(queries.get_job, ids[number]))
-        cursors = {
-            "first": None,
-            "deep": queries.make_cursor(job_id(count // 2)),
-            "edge": queries.make_cursor(job_id(min(RARE, count - 1))),
-        }
-        for name, which in filters().items():
-            for place, cursor in cursors.items():
+        for name, which in filters(count).items():
+            for place, cursor in cursors(count).items():
                 for newest in (True, False):
                     direction = "newest" if newest else "oldest"
                     timed(

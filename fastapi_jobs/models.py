@@ -14,6 +14,7 @@ from sqlalchemy import (
     SmallInteger,
     String,
     Text,
+    TextClause,
     UnaryExpression,
     desc,
     text,
@@ -23,6 +24,10 @@ from sqlmodel import Field, SQLModel
 
 TABLE_PREFIX = "fastapi_jobs_"
 
+
+NOT_RUNNING = "status <> 'running'"
+"""Of a running job only the indexes on its queue and its worker know, so that the others are
+written once less in a job's life."""
 
 LISTED_STATUS = "(status || '')"
 """The status as lists look for it. A plain index on the column would tempt SQLite's planner, which
@@ -34,7 +39,10 @@ class Base(SQLModel, registry=registry()):
 
 
 def _where(
-    name: str, condition: str, *columns: str | UnaryExpression[str], unique: bool = False
+    name: str,
+    condition: str,
+    *columns: str | UnaryExpression[str] | TextClause,
+    unique: bool = False,
 ) -> Index:
     return Index(
         name,
@@ -70,11 +78,18 @@ class JobRecord(Base, table=True):
             "fastapi_jobs_jobs_running",
             "status = 'running'",
             "worker_id",
+            "task",
         ),
         _where("fastapi_jobs_jobs_unique", "unique_slot IS NOT NULL", "unique_slot", unique=True),
-        _where("fastapi_jobs_jobs_owner", "owner IS NOT NULL", "owner", "status", "id"),
-        Index("fastapi_jobs_jobs_status", text(LISTED_STATUS), "id"),
-        Index("fastapi_jobs_jobs_task", "task", "status", "id"),
+        _where(
+            "fastapi_jobs_jobs_owner",
+            f"owner IS NOT NULL AND {NOT_RUNNING}",
+            "owner",
+            "status",
+            "id",
+        ),
+        _where("fastapi_jobs_jobs_status", NOT_RUNNING, text(LISTED_STATUS), "id"),
+        _where("fastapi_jobs_jobs_task", NOT_RUNNING, "task", "status", "id"),
         Index("fastapi_jobs_jobs_queue", "queue", "status", "id"),
     )
 

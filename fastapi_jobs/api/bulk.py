@@ -16,7 +16,7 @@ from fastapi_jobs.handle import job_of
 from fastapi_jobs.models import JobRecord
 from fastapi_jobs.status import JobAction, JobStatus, legal_actions
 from fastapi_jobs.store import queries
-from fastapi_jobs.store.many import CancelJobs, Changed, DeleteMany, RetryJobs, count_after
+from fastapi_jobs.store.many import CancelJobs, Changed, DeleteMany, RetryJobs
 from fastapi_jobs.store.queries import JobFilter, Page
 
 MOST = 1000
@@ -105,7 +105,7 @@ async def change_jobs(body: BulkChange, request: Request, access: AccessOf) -> B
         if page.next_cursor is None or not left:
             break
     if out.next_cursor is not None:
-        out.remaining = await access.runtime.store.read(count_after, which, out.next_cursor)
+        out.remaining = await access.runtime.store.read(queries.count_after, which, out.next_cursor)
     return out
 
 

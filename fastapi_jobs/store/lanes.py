@@ -12,8 +12,7 @@ from uuid import UUID
 from sqlalchemy import Connection, bindparam, func, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 
-from fastapi_jobs.status import JobStatus
-from fastapi_jobs.store.tables import QUEUED, has_status, jobs, queues
+from fastapi_jobs.store.tables import IS_RUNNING, QUEUED, jobs, queues, running
 from fastapi_jobs.store.transaction import Transaction
 
 
@@ -166,20 +165,19 @@ class Limits:
     def _room_of_queue(self, queue: str, limit: int) -> int:
         if queue not in self._queue_room:
             lock_queue(self.tx, queue)
-            running = jobs.c.queue == queue
-            self._queue_room[queue] = limit - self._count_running(running)
+            of_queue = jobs.c.queue == queue
+            statement = select(func.count()).where(of_queue, IS_RUNNING)
+            self._queue_room[queue] = limit - int(self.tx.execute(statement).scalar_one())
         return self._queue_room[queue]
 
     def _room_of_task(self, task: str, limit: int) -> int:
         if task not in self._task_room:
             if not self.tx.sqlite:
                 self.tx.execute(_LOCK_TASK, {"task": task})
-            self._task_room[task] = limit - self._count_running(jobs.c.task == task)
+            of_task = running(jobs.c.task, jobs.c.task == task)
+            statement = select(func.count()).select_from(of_task)
+            self._task_room[task] = limit - int(self.tx.execute(statement).scalar_one())
         return self._task_room[task]
-
-    def _count_running(self, condition: Any) -> int:
-        statement = select(func.count()).where(condition, has_status(JobStatus.RUNNING))
-        return int(self.tx.execute(statement).scalar_one())
 
 
 _ENDLESS = 1_000_000_000

@@ -5,12 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, func, select
-
 from fastapi_jobs.errors import IllegalMove, JobNotFound
 from fastapi_jobs.status import JobStatus
 from fastapi_jobs.store.moves import DeleteJobs, RequestCancel, RetryJob
-from fastapi_jobs.store.queries import COUNT_CAP, JobFilter, found_ids, read_cursor
 from fastapi_jobs.store.transaction import Operation, Transaction
 
 
@@ -85,14 +82,3 @@ def _counted(
             case error:
                 return error
     return changed
-
-
-def count_after(
-    connection: Connection, which: JobFilter, cursor: str, *, cap: int = COUNT_CAP
-) -> int:
-    """How many jobs come after `cursor`, oldest first, counted up to `cap`.
-
-    Where two conditions share no index, only `cap` rows of the first are looked at.
-    """
-    found = found_ids(which, after=read_cursor(cursor), limit=cap)
-    return int(connection.execute(select(func.count()).select_from(found)).scalar_one())

@@ -2,23 +2,28 @@
 
 import base64
 import binascii
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    CTE,
     ColumnElement,
     Connection,
+    Integer,
+    Row,
     Select,
     Subquery,
+    bindparam,
     func,
+    literal_column,
     select,
-    union_all,
+    true,
 )
 
-from fastapi_jobs.clock import first_uuid7
 from fastapi_jobs.errors import InvalidCursor
 from fastapi_jobs.models import AttemptRecord, JobRecord, LogRecord, QueueRecord, WorkerRecord
 from fastapi_jobs.status import JobStatus
@@ -28,33 +33,27 @@ from fastapi_jobs.store.tables import (
     SUSPECTED,
     attempts,
     has_status,
-    is_listed_as,
     jobs,
+    loaded,
     logs,
     queues,
-    tags,
     values,
     workers,
 )
+from fastapi_jobs.store.walks import JobFilter as JobFilter
+from fastapi_jobs.store.walks import Walk, walk_of
 
-SCAN_LIMIT = 2000
+SCAN_LIMIT = 1000
 """Rows that one page may look at where two conditions have no common index."""
+
+FIRST_LOOK = 4
+"""Before, so many are looked at for each wanted one: mostly that fills the page."""
+
+KEPT = 500
+"""Statements of lists that are kept: to build one of many walks takes longer than to run it."""
 
 ERROR_IN_LISTS = 500
 COUNT_CAP = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class JobFilter:
-    """Which jobs a list shows; what is None or empty does not restrict it."""
-
-    statuses: Collection[JobStatus] = ()
-    task: str | None = None
-    queue: str | None = None
-    tag: str | None = None
-    owner: str | None = None
-    created_after: datetime | None = None
-    created_before: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +94,7 @@ def read_cursor(cursor: str) -> UUID:
 def get_job(connection: Connection, job_id: UUID) -> JobRecord | None:
     """One job with everything."""
     row = connection.execute(select(jobs).where(jobs.c.id == job_id)).first()
-    return None if row is None else JobRecord(**values(row))
+    return None if row is None else loaded(JobRecord, values(row))
 
 
 def get_status(connection: Connection, job_ids: Collection[UUID]) -> dict[UUID, JobStatus]:
@@ -107,7 +106,7 @@ def get_status(connection: Connection, job_ids: Collection[UUID]) -> dict[UUID, 
 def get_attempts(connection: Connection, job_id: UUID) -> list[AttemptRecord]:
     """The runs of one job, oldest first."""
     statement = select(attempts).where(attempts.c.job_id == job_id).order_by(attempts.c.number)
-    return [AttemptRecord(**values(row)) for row in connection.execute(statement)]
+    return [loaded(AttemptRecord, values(row)) for row in connection.execute(statement)]
 
 
 def get_logs(
@@ -128,19 +127,19 @@ def get_logs(
     if after:
         statement = statement.where(logs.c.number > after)
     statement = statement.order_by(logs.c.attempt, logs.c.number).limit(limit)
-    return [LogRecord(**values(row)) for row in connection.execute(statement)]
+    return [loaded(LogRecord, values(row)) for row in connection.execute(statement)]
 
 
 def get_queues(connection: Connection) -> list[QueueRecord]:
     """Every queue that has a row."""
     rows = connection.execute(select(queues).order_by(queues.c.name))
-    return [QueueRecord(**values(row)) for row in rows]
+    return [loaded(QueueRecord, values(row)) for row in rows]
 
 
 def get_workers(connection: Connection) -> list[WorkerRecord]:
     """Every worker that has a row."""
     rows = connection.execute(select(workers).order_by(workers.c.started_at))
-    return [WorkerRecord(**values(row)) for row in rows]
+    return [loaded(WorkerRecord, values(row)) for row in rows]
 
 
 def peek(connection: Connection) -> Peek:
@@ -205,13 +204,9 @@ def count_jobs(
     """
     counts = {}
     for status in JobStatus:
-        only = replace(which, statuses=[status])
-        found = _ranges(only, [status], newest=True, before=None, limit=cap)
-        count = select(func.count()).select_from(found)
-        rest = _unindexed(only)
-        if rest:
-            count = count.join(jobs, jobs.c.id == found.c.id).where(*rest)
-        counts[status] = int(connection.execute(count).scalar_one())
+        walk, given = walk_of(replace(which, statuses=[status]))
+        statement = _count_statement(walk)
+        counts[status] = int(connection.execute(statement, given | {"scan": cap}).scalar_one())
     return counts
 
 
@@ -226,106 +221,121 @@ def list_jobs(
     """One page in the order of creation. Arguments and results are left out, errors are cut.
 
     A page may hold fewer than `limit` items and still have a `next_cursor`: where two conditions
-    share no index, one page looks at SCAN_LIMIT rows at the most.
+    share no index, one page looks at little more than SCAN_LIMIT rows.
 
     Raises:
         InvalidCursor: `cursor` is not one of ours.
     """
     after = None if cursor is None else read_cursor(cursor)
-    statuses = list(which.statuses) or list(JobStatus)
-    rest = _unindexed(which)
-    scan = SCAN_LIMIT if rest else limit + 1
-    found = _ranges(which, statuses, newest=newest, before=after, limit=scan)
-    direction = jobs.c.id.desc() if newest else jobs.c.id.asc()
-    statement = (
+    walk, given = walk_of(which, newest=newest, after=after)
+    lead = walk.leads[0]
+    if not walk.rest(lead):
+        given |= {"scan": limit + 1, "wanted": limit + 1}
+        items = _records(connection.execute(_page_statement(walk, lead), given))
+        return _page(items, limit, None)
+    given |= {"scan": min((limit + 1) * FIRST_LOOK, SCAN_LIMIT), "wanted": limit + 1}
+    items, last = _look(connection, walk, given, lead)
+    if last is not None and len(items) <= limit:
+        walk, given = walk_of(which, newest=newest, after=last)
+        given |= {"scan": SCAN_LIMIT, "wanted": limit + 1 - len(items)}
+        more, last = _look(connection, walk, given, _rarest(connection, walk, given))
+        items += more
+    return _page(items, limit, last)
+
+
+def _page(items: list[JobRecord], limit: int, last: UUID | None) -> Page:
+    if len(items) > limit:
+        last = items[limit - 1].id
+    return Page(items[:limit], None if last is None else make_cursor(last))
+
+
+_Given = Mapping[str, Any]
+
+
+def _look(
+    connection: Connection, walk: Walk, given: _Given, lead: str
+) -> tuple[list[JobRecord], UUID | None]:
+    """Up to `wanted` of the first `scan` jobs that `lead` finds, and the last of those.
+
+    There is no last one when `lead` finds no more than that. Both are of one moment: told by two
+    statements, a job made in between could be passed over.
+    """
+    statement = _look_statement(walk, lead)
+    rows = connection.execute(statement, {**given, "edge": given["scan"] - 1}).all()
+    return _records(row for row in rows if row.id is not None), rows[0].edge
+
+
+def _records(rows: Iterable[Row[Any]]) -> list[JobRecord]:
+    left_out = {"args": "{}", "result": None}
+    return [loaded(JobRecord, values(row) | left_out) for row in rows]
+
+
+def _rarest(connection: Connection, walk: Walk, given: _Given) -> str:
+    """The condition whose jobs one look sees all of; else the first."""
+    first, *others = walk.leads
+    given = {**given, "edge": given["scan"] - 1}
+    for lead in others:
+        if connection.execute(_edge_statement(walk, lead), given).first() is None:
+            return lead
+    return first
+
+
+@lru_cache(KEPT)
+def _page_statement(walk: Walk, lead: str) -> Select[Any]:
+    return _found_jobs(walk, lead, walk.ids(lead).subquery("found"))
+
+
+@lru_cache(KEPT)
+def _look_statement(walk: Walk, lead: str) -> Select[Any]:
+    found = walk.ids(lead).cte("found")
+    page = _found_jobs(walk, lead, found).subquery("page")
+    looked = select(_edge(walk, found).scalar_subquery().label("edge")).subquery("looked")
+    both = looked.outerjoin(page, true())
+    return select(looked.c.edge, *page.c).select_from(both).order_by(walk.order(page.c.id))
+
+
+@lru_cache(KEPT)
+def _edge_statement(walk: Walk, lead: str) -> Select[Any]:
+    return _edge(walk, walk.ids(lead).subquery("found"))
+
+
+def _found_jobs(walk: Walk, lead: str, found: Subquery | CTE) -> Select[Any]:
+    return (
         select(*_listed_columns())
         .join(found, found.c.id == jobs.c.id)
-        .where(*rest)
-        .order_by(direction)
-        .limit(limit + 1)
+        .where(*walk.rest(lead))
+        .order_by(walk.order(jobs.c.id))
+        .limit(bindparam("wanted", type_=Integer))
     )
-    items = [JobRecord(args="{}", **values(row)) for row in connection.execute(statement)]
-    if len(items) > limit:
-        return Page(items[:limit], make_cursor(items[limit - 1].id))
-    if not rest:
-        return Page(items, None)
-    order = found.c.id.desc() if newest else found.c.id.asc()
-    edge = select(found.c.id).order_by(order).offset(scan - 1).limit(1)
-    last = connection.execute(edge).first()
-    return Page(items, None if last is None else make_cursor(last.id))
 
 
-def found_ids(which: JobFilter, *, after: UUID, limit: int) -> Subquery:
-    """The ids that come after this one, oldest first; at most `limit` rows are looked at."""
-    statuses = list(which.statuses) or list(JobStatus)
-    found = _ranges(which, statuses, newest=False, before=after, limit=limit)
-    rest = _unindexed(which)
-    if not rest:
-        return found
-    narrowed = select(found.c.id).join(jobs, jobs.c.id == found.c.id).where(*rest)
-    return narrowed.subquery("narrowed")
+def _edge(walk: Walk, found: Subquery | CTE) -> Select[tuple[UUID]]:
+    in_order = select(found.c.id).order_by(walk.order(found.c.id))
+    return in_order.offset(bindparam("edge", type_=Integer)).limit(literal_column("1"))
+
+
+@lru_cache(KEPT)
+def _count_statement(walk: Walk) -> Select[Any]:
+    lead = walk.leads[0]
+    found = walk.ids(lead).subquery("found")
+    count = select(func.count()).select_from(found)
+    if rest := walk.rest(lead):
+        count = count.join(jobs, jobs.c.id == found.c.id).where(*rest)
+    return count
+
+
+def count_after(
+    connection: Connection, which: JobFilter, cursor: str, *, cap: int = COUNT_CAP
+) -> int:
+    """How many jobs come after `cursor`, oldest first, counted up to `cap`.
+
+    Where two conditions share no index, only `cap` rows of the first are looked at.
+    """
+    walk, given = walk_of(which, newest=False, after=read_cursor(cursor))
+    return int(connection.execute(_count_statement(walk), given | {"scan": cap}).scalar_one())
 
 
 def _listed_columns() -> list[ColumnElement[Any]]:
     short = func.substr(jobs.c.error, 1, ERROR_IN_LISTS).label("error")
     left_out = {"args", "result"}
     return [short if c.name == "error" else c for c in jobs.c if c.name not in left_out]
-
-
-_LEADING = ("owner", "task", "queue")
-
-
-def _leading(which: JobFilter) -> str | None:
-    if which.tag is not None:
-        return "tag"
-    return next((name for name in _LEADING if getattr(which, name) is not None), None)
-
-
-def _unindexed(which: JobFilter) -> list[ColumnElement[bool]]:
-    """The conditions that the leading index does not cover."""
-    leading = _leading(which)
-    rest = [
-        jobs.c[name] == getattr(which, name)
-        for name in _LEADING
-        if name != leading and getattr(which, name) is not None
-    ]
-    if leading == "tag" and which.statuses:
-        rest.append(jobs.c.status.in_(list(which.statuses)))
-    return rest
-
-
-def _ranges(
-    which: JobFilter,
-    statuses: Sequence[JobStatus],
-    *,
-    newest: bool,
-    before: UUID | None,
-    limit: int,
-) -> Subquery:
-    """The ids of the first `limit` rows, by one short walk along an index for each status."""
-    leading = _leading(which)
-    id_column = tags.c.job_id if leading == "tag" else jobs.c.id
-    window: list[ColumnElement[bool]] = []
-    if which.created_after is not None:
-        window.append(id_column >= first_uuid7(which.created_after))
-    if which.created_before is not None:
-        window.append(id_column < first_uuid7(which.created_before))
-    if before is not None:
-        window.append(id_column < before if newest else id_column > before)
-    order = id_column.desc() if newest else id_column.asc()
-
-    def walk(*conditions: ColumnElement[bool]) -> Select[Any]:
-        ids = select(id_column.label("id")).where(*conditions, *window)
-        return ids.order_by(order).limit(limit)
-
-    if leading == "tag":
-        return walk(tags.c.tag == which.tag).subquery("found")
-    everything = len(set(statuses)) == len(JobStatus)
-    if leading is None and everything:
-        return walk().subquery("found")
-    fixed = [] if leading is None else [jobs.c[leading] == getattr(which, leading)]
-    by_status = is_listed_as if leading is None else has_status
-    walks = [walk(*fixed, by_status(status)).subquery() for status in statuses]
-    merged = union_all(*(select(each.c.id) for each in walks)).subquery()
-    direction = merged.c.id.desc() if newest else merged.c.id.asc()
-    return select(merged.c.id).order_by(direction).limit(limit).subquery("found")

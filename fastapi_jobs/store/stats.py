@@ -3,12 +3,13 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, select
 
 from fastapi_jobs.status import FINAL, UNFINISHED, JobStatus
 from fastapi_jobs.store.queries import COUNT_CAP
-from fastapi_jobs.store.tables import has_status, is_listed_as, jobs
+from fastapi_jobs.store.tables import has_status, is_kept_as, is_listed_as, jobs, running
 
 NAMES_CAP = 500
 """How many queues are named at most: a client may be allowed to make them up."""
@@ -86,7 +87,7 @@ def count_queues_of_owner(
     """The same for the unfinished jobs of one owner; only the queues where there are some."""
     found: dict[str, QueueCounts] = {}
     for status in LIVE:
-        some = select(jobs.c.id).where(jobs.c.owner == owner, has_status(status)).limit(cap)
+        some = _of_owner(owner, status).limit(cap)
         statement = (
             select(jobs.c.queue, func.count().label("found"), func.min(_DUE_AT).label("due"))
             .where(jobs.c.id.in_(some.scalar_subquery()))
@@ -98,6 +99,13 @@ def count_queues_of_owner(
             if status is JobStatus.QUEUED:
                 one.oldest_due_at = row.due
     return found
+
+
+def _of_owner(owner: str, status: JobStatus) -> Select[Any]:
+    inside = jobs.c.owner == owner
+    if status is JobStatus.RUNNING:
+        return select(running(jobs.c.id, inside).c.id)
+    return select(jobs.c.id).where(inside, is_kept_as(status))
 
 
 def count_finished_since(
@@ -119,7 +127,7 @@ def _finished_since(
     connection: Connection, status: JobStatus, since: datetime, owner: str | None, cap: int
 ) -> int:
     inside = (
-        is_listed_as(status) if owner is None else and_(jobs.c.owner == owner, has_status(status))
+        is_listed_as(status) if owner is None else and_(jobs.c.owner == owner, is_kept_as(status))
     )
     newest = select(jobs.c.finished_at).where(inside).order_by(jobs.c.id.desc()).limit(cap)
     recent = newest.subquery()

@@ -1,9 +1,11 @@
 """The Core tables behind the models, and the conditions that many statements share."""
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Table, and_, case, literal_column, or_
+from sqlalchemy import ColumnElement, Subquery, Table, and_, case, literal_column, or_, select
+from sqlalchemy.orm import class_mapper
 
 from fastapi_jobs.models import (
     LISTED_STATUS,
@@ -17,6 +19,8 @@ from fastapi_jobs.models import (
     WorkerRecord,
 )
 from fastapi_jobs.status import JobStatus
+
+R = TypeVar("R", bound=Base)
 
 
 def _table(record: type[Base]) -> Table:
@@ -44,9 +48,27 @@ def has_status(*statuses: JobStatus) -> ColumnElement[bool]:
     return jobs.c.status.in_([status_text(each) for each in statuses])
 
 
+IS_RUNNING = has_status(JobStatus.RUNNING)
+NOT_RUNNING = jobs.c.status != status_text(JobStatus.RUNNING)
+
+
 def is_listed_as(status: JobStatus) -> ColumnElement[bool]:
-    """The job's status is this one, found by the index of the lists."""
-    return literal_column(LISTED_STATUS) == status_text(status)
+    """The job's status is this one, found by the index of the lists; never `running`."""
+    return and_(literal_column(LISTED_STATUS) == status_text(status), NOT_RUNNING)
+
+
+def is_kept_as(status: JobStatus) -> ColumnElement[bool]:
+    """The job's status is this one, found by the index of its owner or task; never `running`."""
+    return and_(has_status(status), NOT_RUNNING)
+
+
+def running(column: ColumnElement[Any], *conditions: ColumnElement[bool]) -> Subquery:
+    """A column of the running jobs, which are few: of those that `conditions` allow.
+
+    The order makes every planner walk their own index, the offset keeps what is around out of it.
+    """
+    walk = select(column).where(IS_RUNNING, *conditions)
+    return walk.order_by(jobs.c.worker_id).offset(literal_column("0")).subquery()
 
 
 UNSUSPECTED = jobs.c.suspect == literal_column("0")
@@ -86,3 +108,13 @@ def unexpired(now: datetime) -> ColumnElement[bool]:
 def values(row: Any) -> dict[str, Any]:
     """A result row as a dictionary."""
     return dict(row._mapping)
+
+
+def loaded(record: type[R], columns: Mapping[str, Any]) -> R:
+    """A record with what the database holds, made as an ORM query makes it.
+
+    The constructor sets one attribute after the other, which takes longer than a page's SQL.
+    """
+    instance: R = class_mapper(record).class_manager.new_instance()
+    instance.__dict__.update(columns)
+    return instance

@@ -1,6 +1,7 @@
 """Lists, cursors, counts: right, and along an index (law 13)."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -8,7 +9,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import event
 
-from fastapi_jobs.clock import first_uuid7
+from fastapi_jobs.clock import first_uuid7, utc_now
 from fastapi_jobs.errors import InvalidCursor
 from fastapi_jobs.status import JobStatus
 from fastapi_jobs.store import queries
@@ -30,6 +31,7 @@ from tests.store.driving import (
 )
 
 S = JobStatus
+DAY = timedelta(days=1)
 
 
 def at(minutes: float) -> datetime:
@@ -155,14 +157,55 @@ def test_one_page_looks_at_a_bounded_number_of_rows(
 ) -> None:
     """Where two conditions share no index a page may be short, but the walk goes on."""
     monkeypatch.setattr(queries, "SCAN_LIMIT", 10)
-    wanted = [job.id for job in _of(store, 3, owner="me", task="rare")]
-    _of(store, 25, owner="me", task="common")
-    which = JobFilter(owner="me", task="rare")
+    wanted = [job.id for job in _of(store, 3, owner="me", task="mine")]
+    for _ in range(25):
+        _of(store, 1, owner="me", task="common")
+        _of(store, 1, owner="they", task="mine")
+    which = JobFilter(owner="me", task="mine")
     page = store.read_sync(list_jobs, which, limit=2)
     assert list(page.items) == []
     assert page.next_cursor is not None
     assert _walk(store, which, 2, True) == wanted[::-1]
     assert _walk(store, which, 2, False) == wanted
+
+
+RARE = [
+    JobFilter(owner="me", task="rare"),
+    JobFilter(owner="me", queue="rare"),
+    JobFilter(tag="mine", task="rare"),
+    JobFilter(tag="mine", statuses=[S.CANCELLED]),
+]
+
+
+@pytest.mark.parametrize("which", RARE, ids=["task", "queue", "tag, task", "tag, status"])
+def test_the_rarest_condition_leads(
+    store: Store, monkeypatch: pytest.MonkeyPatch, which: JobFilter
+) -> None:
+    """One page finds what one condition alone finds, however many jobs the other has."""
+    monkeypatch.setattr(queries, "SCAN_LIMIT", 10)
+    [rare] = _of(store, 1, owner="me", task="rare", queue="rare", tags=("mine",))
+    store.write_sync(RequestCancel(rare.id, NOW))
+    _of(store, 40, owner="me", task="common", tags=("mine",))
+    page = store.read_sync(list_jobs, which, limit=2)
+    assert ([item.id for item in page.items], page.next_cursor) == ([rare.id], None)
+
+
+def test_running_jobs_are_listed_and_counted(store: Store) -> None:
+    """Most indexes know nothing of them."""
+    _of(store, 2, owner="me", task="mine", tags=("mine",))
+    running = {each.id for each in claim(store, register(store), 2)}
+    _of(store, 2, owner="me", task="mine", tags=("mine",))
+    for which in (
+        JobFilter(), JobFilter(owner="me"), JobFilter(task="mine"), JobFilter(queue="q"),
+        JobFilter(tag="mine"), JobFilter(owner="me", task="mine"),
+    ):  # fmt: skip
+        for newest in (True, False):
+            assert running < set(_walk(store, which, 3, newest)), which
+            only = replace(which, statuses=[S.RUNNING])
+            assert set(_walk(store, only, 1, newest)) == running, which
+        assert store.read_sync(count_jobs, which)[S.RUNNING] == 2
+        assert not _walk(store, replace(only, created_after=utc_now() + DAY), 1, True)
+        assert not _walk(store, replace(only, created_before=utc_now() - DAY), 1, False)
 
 
 def _of(store: Store, count: int, **changes: Any) -> Sequence[Any]:

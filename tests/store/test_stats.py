@@ -8,9 +8,8 @@ from sqlalchemy import event
 
 from fastapi_jobs.status import JobStatus
 from fastapi_jobs.store import stats
-from fastapi_jobs.store.many import count_after
 from fastapi_jobs.store.moves import RequestCancel
-from fastapi_jobs.store.queries import JobFilter, make_cursor
+from fastapi_jobs.store.queries import JobFilter, count_after, make_cursor
 from fastapi_jobs.store.store import Store
 from tests.store.driving import (
     NOW,
@@ -129,4 +128,6 @@ def test_no_figure_scans(store: Store) -> None:
     assert len(plans) > 15
     for plan in plans:
         assert "Seq Scan on" not in plan, plan
-        assert "SCAN fastapi_jobs" not in plan, plan
+        # The running jobs are few: all of their own index may be read.
+        rest = plan.replace("SCAN fastapi_jobs_jobs USING INDEX fastapi_jobs_jobs_running", "")
+        assert "SCAN fastapi_jobs" not in rest, plan

@@ -103,14 +103,16 @@ def _jobs() -> None:
 
 
 def _indexes_of_jobs() -> None:
-    _index_of_jobs("owner", ["owner", "status", "id"], "owner IS NOT NULL")
-    _index_of_jobs("status", [sa.text("(status || '')"), "id"])
-    _index_of_jobs("task", ["task", "status", "id"])
+    not_running = "status <> 'running'"
+    of_owners = f"owner IS NOT NULL AND {not_running}"
+    _index_of_jobs("owner", ["owner", "status", "id"], of_owners)
+    _index_of_jobs("status", [sa.text("(status || '')"), "id"], not_running)
+    _index_of_jobs("task", ["task", "status", "id"], not_running)
     _index_of_jobs("queue", ["queue", "status", "id"])
     lane = ["queue", "task", "backend", sa.text("priority DESC"), "id"]
     _index_of_jobs("claim", lane, "status = 'queued' AND suspect = 0")
     _index_of_jobs("suspect", ["id"], "status = 'queued' AND suspect = 1")
-    _index_of_jobs("running", ["worker_id"], "status = 'running'")
+    _index_of_jobs("running", ["worker_id", "task"], "status = 'running'")
     _index_of_jobs("due", ["run_after"], "status = 'scheduled'")
     waiting = "expires_at IS NOT NULL AND status IN ('queued', 'scheduled')"
     _index_of_jobs("expiry", ["expires_at"], waiting)

@@ -1,0 +1,149 @@
+"""Short walks along an index: the ids of the jobs that one condition of a filter allows.
+
+Each condition has an index that keeps its jobs in the order of creation. One of them leads; the
+others are asked of each row that it finds, so that whoever walks says how many rows to look at.
+"""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Select,
+    bindparam,
+    literal_column,
+    select,
+    union_all,
+)
+
+from fastapi_jobs.clock import first_uuid7
+from fastapi_jobs.status import JobStatus
+from fastapi_jobs.store.tables import (
+    has_status,
+    is_kept_as,
+    is_listed_as,
+    jobs,
+    running,
+    tags,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """Which jobs a list shows; what is None or empty does not restrict it."""
+
+    statuses: Collection[JobStatus] = ()
+    task: str | None = None
+    queue: str | None = None
+    tag: str | None = None
+    owner: str | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """The form of a walk. It holds no value, so that its statements are built once and kept."""
+
+    names: tuple[str, ...]
+    """Which of `LEADS` the filter names."""
+    statuses: tuple[JobStatus, ...]
+    """Empty: all."""
+    bounds: frozenset[str]
+    """Of `low` (from this id on), `after` (beyond it) and `high` (before it)."""
+    newest: bool
+    """Newest first."""
+
+    @property
+    def leads(self) -> tuple[str, ...]:
+        """The conditions that have an index, the one that mostly has the fewest jobs first."""
+        # The indexes of owner, task and queue know the status too.
+        alone = not self.names or (self.names == ("tag",) and self.statuses)
+        return (*self.names, "statuses") if alone else self.names
+
+    def rest(self, lead: str) -> list[ColumnElement[bool]]:
+        """The conditions that are not met by all that `lead` finds."""
+        found: list[ColumnElement[bool]] = []
+        for name in self.names:
+            if name == "tag" and lead != "tag":
+                tagged = select(tags.c.tag).where(_TAGGED, tags.c.job_id == jobs.c.id)
+                found.append(tagged.scalar_subquery().is_not(None))
+            elif name != lead:
+                # Joined with an empty text it tempts no planner to walk this column's index.
+                found.append(jobs.c[name].concat(literal_column("''")) == bindparam(name))
+        if self.statuses and lead == "tag":
+            found.append(has_status(*self.statuses))
+        return found
+
+    def ids(self, lead: str) -> Select[tuple[UUID]]:
+        """The first `scan` ids that `lead` finds: one walk for each status, merged."""
+        walks = [self._part(walk) for walk in self._walks(lead)]
+        if len(walks) == 1:
+            return walks[0]
+        merged = union_all(*(select(each.subquery().c.id) for each in walks)).subquery()
+        order = self.order(merged.c.id)
+        return select(merged.c.id).order_by(order).limit(SCAN)
+
+    def order(self, ids: ColumnElement[UUID]) -> ColumnElement[UUID]:
+        """The order of creation, this way or that."""
+        return ids.desc() if self.newest else ids.asc()
+
+    def _part(self, walk: Select[tuple[UUID]]) -> Select[tuple[UUID]]:
+        [ids] = walk.selected_columns
+        if "low" in self.bounds:
+            walk = walk.where(ids >= bindparam("low"))
+        if "after" in self.bounds:
+            walk = walk.where(ids > bindparam("after"))
+        if "high" in self.bounds:
+            walk = walk.where(ids < bindparam("high"))
+        return walk.order_by(self.order(ids)).limit(SCAN)
+
+    def _walks(self, lead: str) -> Iterator[Select[tuple[UUID]]]:
+        if lead == "tag":
+            yield select(tags.c.job_id.label("id")).where(_TAGGED)
+            return
+        if lead == "statuses" and not self.statuses:
+            yield select(jobs.c.id)
+            return
+        fixed = [] if lead == "statuses" else [jobs.c[lead] == bindparam(lead)]
+        for status in self.statuses or JobStatus:
+            if lead == "queue":
+                yield select(jobs.c.id).where(*fixed, has_status(status))
+            elif status is JobStatus.RUNNING:
+                yield select(running(jobs.c.id, *fixed).c.id)
+            else:
+                by_status = is_listed_as if lead == "statuses" else is_kept_as
+                yield select(jobs.c.id).where(*fixed, by_status(status))
+
+
+LEADS = ("tag", "owner", "task", "queue")
+SCAN = bindparam("scan", type_=Integer)
+_TAGGED = tags.c.tag == bindparam("tag")
+
+
+def walk_of(
+    which: JobFilter, *, newest: bool = True, after: UUID | None = None
+) -> tuple[Walk, dict[str, Any]]:
+    """The form of a walk and its values. `after` leaves out all up to that job.
+
+    There is one bound at the most on each side: of two, SQLite walks from one and compares every
+    row with the other.
+    """
+    low = None if which.created_after is None else first_uuid7(which.created_after)
+    high = None if which.created_before is None else first_uuid7(which.created_before)
+    if after is not None and newest:
+        high = after if high is None else min(high, after)
+        after = None
+    elif after is not None and low is not None:
+        low, after = (None, after) if after >= low else (low, None)
+    bounds = {"low": low, "high": high, "after": after}
+    given = {name: value for name, value in bounds.items() if value is not None}
+    named = {name: value for name in LEADS if (value := getattr(which, name)) is not None}
+    statuses = tuple(each for each in JobStatus if each in which.statuses)
+    all_of_them = len(statuses) == len(JobStatus)
+    walk = Walk(tuple(named), () if all_of_them else statuses, frozenset(given), newest)
+    return walk, given | named
