@@ -20,6 +20,7 @@ FastAPIJobsError
 ├── IllegalMove            the job's status forbids it
 ├── JobChanged             the job is not any more what the caller saw
 ├── InvalidCursor
+├── InvalidQuery           a condition or limit of a list that cannot be
 ├── ResultError
 │   ├── JobFailed
 │   ├── JobCancelled
@@ -257,6 +258,13 @@ class InvalidCursor(FastAPIJobsError):
             f"The cursor {cursor[:40]!r} is not one of ours. "
             "Take next_cursor of the page before, or leave it out for the first page."
         )
+
+
+class InvalidQuery(FastAPIJobsError):
+    """Something asked of a list that cannot be."""
+
+    def __init__(self, name: str, value: object, rule: str) -> None:
+        super().__init__(f"{name}={value!r}: {rule}")
 
 
 class ResultError(FastAPIJobsError):

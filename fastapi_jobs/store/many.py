@@ -8,9 +8,10 @@ from uuid import UUID
 from sqlalchemy import Connection, func, select
 
 from fastapi_jobs.errors import IllegalMove, JobNotFound
+from fastapi_jobs.listing import JobFilter
 from fastapi_jobs.status import JobStatus
 from fastapi_jobs.store.moves import DeleteJobs, RequestCancel, RetryJob
-from fastapi_jobs.store.queries import COUNT_CAP, JobFilter, found_ids, read_cursor
+from fastapi_jobs.store.queries import COUNT_CAP, found_ids, read_cursor
 from fastapi_jobs.store.transaction import Operation, Transaction
 
 

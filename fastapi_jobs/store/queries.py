@@ -15,11 +15,13 @@ from sqlalchemy import (
     Subquery,
     func,
     select,
+    tuple_,
     union_all,
 )
 
 from fastapi_jobs.clock import first_uuid7
 from fastapi_jobs.errors import InvalidCursor
+from fastapi_jobs.listing import JobFilter
 from fastapi_jobs.models import AttemptRecord, JobRecord, LogRecord, QueueRecord, WorkerRecord
 from fastapi_jobs.status import JobStatus
 from fastapi_jobs.store.tables import (
@@ -42,19 +44,6 @@ SCAN_LIMIT = 2000
 
 ERROR_IN_LISTS = 500
 COUNT_CAP = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class JobFilter:
-    """Which jobs a list shows; what is None or empty does not restrict it."""
-
-    statuses: Collection[JobStatus] = ()
-    task: str | None = None
-    queue: str | None = None
-    tag: str | None = None
-    owner: str | None = None
-    created_after: datetime | None = None
-    created_before: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,18 +104,18 @@ def get_logs(
     job_id: UUID,
     attempt: int | None = None,
     *,
-    after: int = 0,
+    after: tuple[int, int] | None = None,
     limit: int | None = None,
 ) -> list[LogRecord]:
     """The log lines of one job, or of one of its attempts, in their order.
 
-    `after` leaves out the lines up to that number, `limit` those beyond so many.
+    `after` leaves out the lines up to that attempt and number, `limit` those beyond so many.
     """
     statement = select(logs).where(logs.c.job_id == job_id)
     if attempt is not None:
         statement = statement.where(logs.c.attempt == attempt)
-    if after:
-        statement = statement.where(logs.c.number > after)
+    if after is not None:
+        statement = statement.where(tuple_(logs.c.attempt, logs.c.number) > after)
     statement = statement.order_by(logs.c.attempt, logs.c.number).limit(limit)
     return [LogRecord(**values(row)) for row in connection.execute(statement)]
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from fastapi_jobs import Task
-from fastapi_jobs.store.queries import JobFilter, list_jobs
+from fastapi_jobs import JobFilter, Task
+from fastapi_jobs.store.queries import list_jobs
 from tests.cli.command import LIMIT, ROOT, Site
 from tests.cli.work import add, fail, send, wait_for
 

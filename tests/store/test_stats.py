@@ -6,11 +6,12 @@ from uuid import UUID
 import pytest
 from sqlalchemy import event
 
+from fastapi_jobs import JobFilter
 from fastapi_jobs.status import JobStatus
 from fastapi_jobs.store import stats
 from fastapi_jobs.store.many import count_after
 from fastapi_jobs.store.moves import RequestCancel
-from fastapi_jobs.store.queries import JobFilter, make_cursor
+from fastapi_jobs.store.queries import make_cursor
 from fastapi_jobs.store.store import Store
 from tests.store.driving import (
     NOW,
