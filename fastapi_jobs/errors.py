@@ -28,7 +28,8 @@ FastAPIJobsError
 │   └── WaitTimeout
 └── StoreError
     ├── StoreUnavailable       the database is away, locked or full
-    └── NotMigrated            the tables are missing or old
+    ├── NotMigrated            the tables are missing or old
+    └── DriverMissing          the Python package for this database is not installed
 
 Outcome (a BaseException)  what a task may raise to decide its own end
 ├── RetryLater · GiveUp · CancelJob · Snooze
@@ -334,6 +335,16 @@ class NotMigrated(StoreError):
         super().__init__(
             f"The database {database} is {have}; this version needs {wanted}. "
             "Run: fastapi-jobs migrate"
+        )
+
+
+class DriverMissing(StoreError):
+    """The Python package that talks to this database is not installed."""
+
+    def __init__(self, database: str, package: str) -> None:
+        super().__init__(
+            f"The database {database} needs the Python package {package!r}, which is not "
+            'installed. For PostgreSQL: pip install "fastapi-jobs[postgres]"'
         )
 
 

@@ -76,6 +76,7 @@ def test_a_job_from_enqueue_to_its_end(site: Site) -> None:
     assert f"id         {newest['id']}" in shown
     assert "error      ValueError: oh no" in shown
     assert "last log lines of attempt 1\n" in shown
+    assert " INFO it began text=oh no tries=[1]\n" in shown
     assert " WARNING it fails soon" in shown
     assert "Traceback (most recent call last):" in shown
     whole = parsed(site, "show", newest["id"], "--lines", "1")
