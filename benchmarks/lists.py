@@ -9,8 +9,8 @@ from uuid import UUID
 from benchmarks.harness import Bench, Raw, Row, percentile
 
 if TYPE_CHECKING:
+    from fastapi_jobs import JobFilter
     from fastapi_jobs.store import Store
-    from fastapi_jobs.store.queries import JobFilter
 
 ROWS = 1_000_000
 RARE = 10
@@ -98,8 +98,8 @@ def fill_postgresql(store: "Store", count: int) -> None:
 
 def filters(count: int = ROWS) -> dict[str, "JobFilter"]:
     """Everything a list can be restricted by: common, rare, absent, and in pairs."""
+    from fastapi_jobs import JobFilter
     from fastapi_jobs.status import JobStatus
-    from fastapi_jobs.store.queries import JobFilter
 
     failed, good = [JobStatus.FAILED], [JobStatus.SUCCEEDED]
     final = [JobStatus.FAILED, JobStatus.CANCELLED]

@@ -11,8 +11,7 @@ from example_project.main import jobs
 from example_project.people import GUEST
 from example_project.tasks import deliver_webhook, make_thumbnails, write_sales_report
 from example_project.tasks.pictures import SIZES
-from fastapi_jobs import Job, JobStatus
-from fastapi_jobs.store.queries import JobFilter
+from fastapi_jobs import Job, JobFilter, JobStatus
 
 LOOK_SECONDS = 0.1
 ORDERS = 60_000

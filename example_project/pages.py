@@ -20,8 +20,7 @@ from example_project.places import HERE, files_of
 from example_project.shop import jobs
 from example_project.starting import SUFFIXES, wants_page
 from example_project.telling import sentence, steps, title
-from fastapi_jobs import FastAPIJobsError, Job, JobNotFound, JobStatus
-from fastapi_jobs.store.queries import JobFilter
+from fastapi_jobs import FastAPIJobsError, Job, JobFilter, JobNotFound, JobStatus
 
 SHOWN = 12
 POLICY = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; " + (
@@ -47,8 +46,10 @@ def page(request: Request, template: str, status_code: int = 200, **values: Any)
 
 
 async def _latest(request: Request) -> list[Job[Any]]:
-    seen = people.scope(request)
-    found, _ = await jobs.list(seen.narrow(JobFilter()), limit=SHOWN)
+    seen = people.scope(request).narrow(JobFilter())
+    if seen is None:
+        return []
+    found, _ = await jobs.list(seen, limit=SHOWN)
     return found
 
 

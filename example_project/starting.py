@@ -23,6 +23,7 @@ from example_project.tasks import (
 )
 from example_project.tasks.fractals import WIDEST, View
 from example_project.tasks.pictures import SIZES
+from example_project.tasks.reports import MOST_ORDERS
 from example_project.tasks.webhooks import OrderPlaced
 from fastapi_jobs import BackgroundJobs
 
@@ -46,7 +47,14 @@ class Refused(BaseModel):
 
 
 SEE_THE_JOB: dict[int | str, dict[str, Any]] = {
-    303: {"description": "The same for a browser: the page of the job."}
+    202: {
+        "description": "The job is stored; ask for it, or cancel it.",
+        "links": {
+            name: {"operationId": f"jobs_{name}", "parameters": {"id": "$response.body#/job_id"}}
+            for name in ("get", "cancel")
+        },
+    },
+    303: {"description": "The same for a browser: the page of the job."},
 }
 router = APIRouter(tags=["shop"], responses=SEE_THE_JOB)
 
@@ -68,7 +76,7 @@ def accepted(request: Request, job_id: UUID) -> Response:
     "/pictures",
     status_code=202,
     response_model=Accepted,
-    responses={413: {"model": Refused}},
+    responses={400: {"model": Refused}, 413: {"model": Refused}},
 )
 async def picture(
     request: Request,
@@ -99,7 +107,7 @@ def report(
     request: Request,
     owner: Owner,
     month: str = "2026-01",
-    orders: Annotated[int, Field(ge=0, le=1_000_000)] = 100_000,
+    orders: Annotated[int, Field(ge=0, le=MOST_ORDERS)] = 100_000,
 ) -> Response:
     """A sales report: blocking code in a thread, enqueued from a `def` endpoint.
 

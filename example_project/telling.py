@@ -1,16 +1,14 @@
 """What the pages say about a job, in words."""
 
-import json
+from collections.abc import Mapping
 from typing import Any
 
-from example_project.shop import jobs
 from example_project.tasks.fractals import Fractal
 from example_project.tasks.invoices import Invoice
 from example_project.tasks.pictures import Thumbnail
 from example_project.tasks.reports import SalesReport
 from example_project.tasks.webhooks import Delivery
 from fastapi_jobs import Job
-from fastapi_jobs.store.queries import get_logs
 
 TITLES = {
     "deliver_webhook": "Webhook",
@@ -47,10 +45,9 @@ def sentence(result: object) -> str:
 
 async def steps(job: Job[Any]) -> list[str]:
     """The log lines of its attempts, the oldest first."""
-    lines = await jobs.runtime.store.read(get_logs, job.id, limit=STEPS)
+    lines = await job.logs(limit=STEPS)
     return [f"Attempt {line.attempt}: {line.message}{_in_words(line.fields)}" for line in lines]
 
 
-def _in_words(fields: str | None) -> str:
-    told = json.loads(fields) if fields else {}
-    return "".join(f", {name} {value}" for name, value in told.items() if name != "attempt")
+def _in_words(fields: Mapping[str, Any]) -> str:
+    return "".join(f", {name} {value}" for name, value in fields.items() if name != "attempt")

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         StoreUnavailable,
     )
     from fastapi_jobs.handle import Job
+    from fastapi_jobs.listing import JobFilter
     from fastapi_jobs.options import Unique
     from fastapi_jobs.retry import Retry
     from fastapi_jobs.status import JobStatus
@@ -43,6 +44,7 @@ _HOMES = {
     "JobCancelled": "errors",
     "JobContext": "context",
     "JobFailed": "errors",
+    "JobFilter": "listing",
     "JobNotFound": "errors",
     "JobStatus": "status",
     "QueueFull": "errors",
@@ -71,6 +73,7 @@ __all__ = [
     "JobCancelled",
     "JobContext",
     "JobFailed",
+    "JobFilter",
     "JobNotFound",
     "JobStatus",
     "QueueFull",

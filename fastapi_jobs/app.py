@@ -1,6 +1,7 @@
 """`FastAPIJobs`: the app that a host adds to its FastAPI."""
 
 import asyncio
+import builtins
 import weakref
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -24,9 +25,9 @@ from fastapi_jobs.enqueueing import announce as tell_of
 from fastapi_jobs.enqueueing import new_job, run_immediate
 from fastapi_jobs.handle import Job, get_job, get_job_sync, job_of, job_of_inserted, refuse_on_loop
 from fastapi_jobs.in_session import insert_in_session, refuse_deadlock
+from fastapi_jobs.listing import EVERY_JOB, JobFilter, checked_limit
 from fastapi_jobs.runtime import Runtime
 from fastapi_jobs.store import queries
-from fastapi_jobs.store.queries import JobFilter
 from fastapi_jobs.tasks import Signature
 
 
@@ -194,15 +195,26 @@ class FastAPIJobs:
         return get_job_sync(self.runtime, job_id)
 
     async def list(
-        self, which: JobFilter | None = None, *, limit: int = 50, cursor: str | None = None
+        self, which: JobFilter = EVERY_JOB, *, limit: int = 50, cursor: str | None = None
     ) -> tuple[list[Job[Any]], str | None]:
-        """One page of jobs, newest first, and the cursor of the next one.
+        """One page of jobs, newest first, and the cursor of the next one; None is the end.
+
+        `limit` is 1 to 1,000. A page may be short and still have a next one.
 
         Raises:
-            InvalidCursor, StoreUnavailable
+            InvalidQuery, InvalidCursor, StoreUnavailable
         """
         page = await self.runtime.store.read(
-            queries.list_jobs, which or JobFilter(), limit=limit, cursor=cursor
+            queries.list_jobs, which, limit=checked_limit(limit), cursor=cursor
+        )
+        return [job_of(record, self.runtime) for record in page.items], page.next_cursor
+
+    def list_sync(
+        self, which: JobFilter = EVERY_JOB, *, limit: int = 50, cursor: str | None = None
+    ) -> tuple[builtins.list[Job[Any]], str | None]:
+        """The same, blocking."""
+        page = self.runtime.store.read_sync(
+            queries.list_jobs, which, limit=checked_limit(limit), cursor=cursor
         )
         return [job_of(record, self.runtime) for record in page.items], page.next_cursor
 

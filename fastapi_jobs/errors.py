@@ -20,6 +20,7 @@ FastAPIJobsError
 ├── IllegalMove            the job's status forbids it
 ├── JobChanged             the job is not any more what the caller saw
 ├── InvalidCursor
+├── InvalidQuery           a condition or limit of a list that cannot be
 ├── ResultError
 │   ├── JobFailed
 │   ├── JobCancelled
@@ -27,7 +28,8 @@ FastAPIJobsError
 │   └── WaitTimeout
 └── StoreError
     ├── StoreUnavailable       the database is away, locked or full
-    └── NotMigrated            the tables are missing or old
+    ├── NotMigrated            the tables are missing or old
+    └── DriverMissing          the Python package for this database is not installed
 
 Outcome (a BaseException)  what a task may raise to decide its own end
 ├── RetryLater · GiveUp · CancelJob · Snooze
@@ -259,6 +261,13 @@ class InvalidCursor(FastAPIJobsError):
         )
 
 
+class InvalidQuery(FastAPIJobsError):
+    """Something asked of a list that cannot be."""
+
+    def __init__(self, name: str, value: object, rule: str) -> None:
+        super().__init__(f"{name}={value!r}: {rule}")
+
+
 class ResultError(FastAPIJobsError):
     """Base of what stands in the way of a result."""
 
@@ -326,6 +335,16 @@ class NotMigrated(StoreError):
         super().__init__(
             f"The database {database} is {have}; this version needs {wanted}. "
             "Run: fastapi-jobs migrate"
+        )
+
+
+class DriverMissing(StoreError):
+    """The Python package that talks to this database is not installed."""
+
+    def __init__(self, database: str, package: str) -> None:
+        super().__init__(
+            f"The database {database} needs the Python package {package!r}, which is not "
+            'installed. For PostgreSQL: pip install "fastapi-jobs[postgres]"'
         )
 
 

@@ -19,6 +19,8 @@ from fastapi_jobs.errors import (
     UncommittedJob,
     WaitTimeout,
 )
+from fastapi_jobs.listing import checked_limit
+from fastapi_jobs.logged import LoggedLine, logged_line
 from fastapi_jobs.models import JobRecord
 from fastapi_jobs.registry import registry
 from fastapi_jobs.runtime import Runtime
@@ -30,6 +32,8 @@ from fastapi_jobs.store.rows import Inserted, NewJob
 R_co = TypeVar("R_co", covariant=True)
 
 SYNC_LOOK_SECONDS = 0.02
+LINES = 200
+"""Log lines of one page, where nobody says how many."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,6 +169,41 @@ class Job(Generic[R_co]):
         """The same, blocking."""
         self._runtime.store.write_sync(RetryJob(self.id, utc_now()))
         return self.refresh_sync()
+
+    async def logs(
+        self,
+        *,
+        attempt: int | None = None,
+        after: LoggedLine | None = None,
+        limit: int = LINES,
+    ) -> list[LoggedLine]:
+        """Its log lines, oldest first: of all attempts, or of one.
+
+        Up to `limit` (1 to 1,000) lines; the next page is the one `after` the last of them.
+
+        Raises:
+            InvalidQuery, StoreUnavailable
+        """
+        read = self._runtime.store.read
+        found = await read(queries.get_logs, self.id, attempt, **_lines(after, limit))
+        return [logged_line(each) for each in found]
+
+    def logs_sync(
+        self,
+        *,
+        attempt: int | None = None,
+        after: LoggedLine | None = None,
+        limit: int = LINES,
+    ) -> list[LoggedLine]:
+        """The same, blocking."""
+        read = self._runtime.store.read_sync
+        found = read(queries.get_logs, self.id, attempt, **_lines(after, limit))
+        return [logged_line(each) for each in found]
+
+
+def _lines(after: LoggedLine | None, limit: int) -> dict[str, Any]:
+    place = None if after is None else (after.attempt, after.number)
+    return {"after": place, "limit": checked_limit(limit)}
 
 
 def _result(record: JobRecord | None, job_id: UUID) -> Any:

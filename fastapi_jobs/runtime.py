@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from importlib import import_module
 from uuid import UUID
 
 from fastapi_jobs.attempts import Attempts, enqueued
@@ -16,6 +15,7 @@ from fastapi_jobs.backends.make import backends_of, make_backends
 from fastapi_jobs.by_hand import ByHand
 from fastapi_jobs.capture import capture_logs
 from fastapi_jobs.checks import warn_of_shortcomings
+from fastapi_jobs.checks.tasks import load_task_modules
 from fastapi_jobs.conf import Settings
 from fastapi_jobs.dispatcher import Dispatcher, effective_backend
 from fastapi_jobs.errors import StoreUnavailable
@@ -122,8 +122,7 @@ class Runtime:
 
     def load_tasks(self) -> None:
         """Import the task modules of the settings, so that their tasks are known."""
-        for module in self.settings.task_modules:
-            import_module(module)
+        load_task_modules(self.settings)
 
     async def start(
         self, *, only_queues: Collection[str] = (), only_backends: Collection[str] = ()

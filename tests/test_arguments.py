@@ -152,6 +152,19 @@ def test_json_becomes_what_it_stands_for() -> None:
             codec.dump_json([], {"anything": bad})
 
 
+def test_json_of_another_type_is_refused_as_the_schema_says() -> None:
+    def function(
+        n: int = 0, x: float = 0.0, flag: bool = False, many: list[int] | None = None
+    ) -> None: ...
+
+    codec = ArgumentsCodec("t", function)
+    assert codec.load(codec.dump_json([], {"x": 2, "many": [1]}))[1] == {"x": 2.0, "many": [1]}
+    for bad in ({"n": False}, {"n": "1"}, {"x": True}, {"flag": 1}, {"many": [True]}):
+        [name] = bad
+        with pytest.raises(InvalidArguments, match=f"parameter '{name}'"):
+            codec.dump_json([], bad)
+
+
 def test_arguments_of_older_code_are_refused_by_name() -> None:
     def function(amount: int) -> None: ...
 

@@ -13,9 +13,9 @@ import fastapi_jobs
 
 NAMES = [
     *("Action", "BackgroundJobs", "CancelJob", "DuplicateJob", "FastAPIJobs", "FastAPIJobsError"),
-    *("GiveUp", "Job", "JobCancelled", "JobContext", "JobFailed", "JobNotFound", "JobStatus"),
-    *("QueueFull", "Retry", "RetryLater", "Scope", "Signature", "Snooze", "StoreUnavailable"),
-    *("Task", "Unique", "current_job", "task"),
+    *("GiveUp", "Job", "JobCancelled", "JobContext", "JobFailed", "JobFilter", "JobNotFound"),
+    *("JobStatus", "QueueFull", "Retry", "RetryLater", "Scope", "Signature", "Snooze"),
+    *("StoreUnavailable", "Task", "Unique", "current_job", "task"),
 ]
 
 

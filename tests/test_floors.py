@@ -18,7 +18,7 @@ FLOORS = {
     4: "backends",
     3: "runner injection capture reports",
     2: "store registry",
-    1: "models conf retry options serialization context signals channel",
+    1: "listing models conf retry options serialization context signals channel logged",
     0: "status errors clock wording failpoints process_identity slots heap",
 }
 

@@ -8,8 +8,10 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Annotated
 
 from fastapi import Depends
+from pydantic import Field
 
 from example_project.places import replace, result
 from fastapi_jobs import GiveUp, JobContext, task
@@ -18,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 PRICES = {"tea": Decimal("4.20"), "coffee": Decimal("6.80"), "cup": Decimal("12.50")}
 STEP = 5_000
+MOST_ORDERS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,11 @@ class SalesReport:
 
 
 @task(queue="reports", retries=2, unique=True, api=True, tags=["report"])
-def write_sales_report(month: str, orders: int, ctx: JobContext = Depends()) -> SalesReport:
+def write_sales_report(
+    month: str,
+    orders: Annotated[int, Field(ge=0, le=MOST_ORDERS)],  # anybody may ask: the disk is finite
+    ctx: JobContext = Depends(),
+) -> SalesReport:
     """Write every order of `month` (such as 2026-01) to a CSV file and sum them up."""
     if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", month):
         raise GiveUp(f"{month!r} is no month; write it as 2026-01.")

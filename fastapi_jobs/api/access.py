@@ -14,11 +14,11 @@ from starlette.exceptions import HTTPException
 from fastapi_jobs.api.problems import Code, ProblemError
 from fastapi_jobs.errors import InvalidOption, JobNotFound
 from fastapi_jobs.handle import Job, job_of
+from fastapi_jobs.listing import JobFilter
 from fastapi_jobs.models import JobRecord
 from fastapi_jobs.runtime import Runtime
 from fastapi_jobs.status import JobAction, legal_actions
 from fastapi_jobs.store import queries
-from fastapi_jobs.store.queries import JobFilter
 
 T = TypeVar("T")
 

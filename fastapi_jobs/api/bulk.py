@@ -13,11 +13,12 @@ from fastapi_jobs.api.access import Access, AccessOf, Action
 from fastapi_jobs.api.filters import Cursor, Moment, Word, absent
 from fastapi_jobs.clock import utc_now
 from fastapi_jobs.handle import job_of
+from fastapi_jobs.listing import JobFilter
 from fastapi_jobs.models import JobRecord
 from fastapi_jobs.status import JobAction, JobStatus, legal_actions
 from fastapi_jobs.store import queries
 from fastapi_jobs.store.many import CancelJobs, Changed, DeleteMany, RetryJobs
-from fastapi_jobs.store.queries import JobFilter, Page
+from fastapi_jobs.store.queries import Page
 
 MOST = 1000
 CHUNK = 100

@@ -12,6 +12,7 @@ from fastapi import Header, Request, Response
 
 from fastapi_jobs.api.access import Access, AccessOf
 from fastapi_jobs.api.filters import absent
+from fastapi_jobs.api.paths import LINKS
 from fastapi_jobs.api.problems import Code, ProblemError, header, problem_responses
 from fastapi_jobs.api.schemas import CreateJob, JobOut, Options
 from fastapi_jobs.api.showing import show, show_new
@@ -48,8 +49,13 @@ def creation_responses(job: type[JobOut]) -> dict[int | str, dict[str, Any]]:
             "model": job,
             "description": "The job that is there already",
             "headers": LOCATION | REPLAYED,
+            "links": LINKS,
         },
-        202: {"description": "The job is stored, and will run", "headers": LOCATION},
+        202: {
+            "description": "The job is stored, and will run",
+            "headers": LOCATION,
+            "links": LINKS,
+        },
         **problem_responses(403, 404, 409, 413, 422, 429, 503),
     }
 

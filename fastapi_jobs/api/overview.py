@@ -14,12 +14,13 @@ from fastapi_jobs.checks import queue_of
 from fastapi_jobs.clock import utc_now
 from fastapi_jobs.conf import Settings
 from fastapi_jobs.errors import did_you_mean
+from fastapi_jobs.listing import EVERY_JOB
 from fastapi_jobs.models import QueueRecord
 from fastapi_jobs.options import DEFAULT_QUEUE
 from fastapi_jobs.registry import registry
 from fastapi_jobs.status import JobStatus
 from fastapi_jobs.store import queries, stats
-from fastapi_jobs.store.queries import COUNT_CAP, JobFilter
+from fastapi_jobs.store.queries import COUNT_CAP
 from fastapi_jobs.store.queues import PauseQueue, ResumeQueue
 from fastapi_jobs.store.stats import QueueCounts
 
@@ -89,7 +90,7 @@ class Pause(BaseModel):
 async def get_stats(request: Request, access: AccessOf) -> StatsOut:
     """Jobs by status and queue, and how many ended of late."""
     scope, store, since = await access.scope_of(request), access.runtime.store, utc_now() - RECENT
-    which = scope.narrow(JobFilter())
+    which = scope.narrow(EVERY_JOB)
     counts: Mapping[JobStatus, int] = {}
     ended: Mapping[JobStatus, int] = {}
     if which is not None:

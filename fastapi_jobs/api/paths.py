@@ -1,4 +1,4 @@
-"""The path of one job: an id is whatever no other route is named."""
+"""The path of one job: an id is whatever no other route is named; and where it leads."""
 
 from starlette.convertors import StringConvertor, register_url_convertor
 
@@ -17,3 +17,12 @@ class JobIdConvertor(StringConvertor):
 register_url_convertor("fastapi_jobs_id", JobIdConvertor())
 
 ID = "/{id:fastapi_jobs_id}"
+
+LINKS = {
+    name: {"operationId": f"jobs_{name}", "parameters": {"id": "$response.body#/id"}}
+    for name in (
+        *("get", "edit", "delete", "attempts", "explain", "logs", "result"),
+        *("cancel", "retry"),
+    )
+}
+"""Where a client may go on from an answer that is a job, for OpenAPI."""

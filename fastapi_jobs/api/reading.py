@@ -19,10 +19,10 @@ from fastapi_jobs.api.schemas import (
 from fastapi_jobs.api.showing import IfNoneMatch, etag_of, names_tag, show
 from fastapi_jobs.errors import JobNotFound, did_you_mean
 from fastapi_jobs.handle import job_of
+from fastapi_jobs.listing import JobFilter
 from fastapi_jobs.models import JobRecord
 from fastapi_jobs.status import JobStatus
 from fastapi_jobs.store import queries
-from fastapi_jobs.store.queries import JobFilter
 
 READ = Depends(Found(Action.READ))
 LIMIT = 50
@@ -156,7 +156,7 @@ async def get_logs(
     """The log lines of one attempt, page by page."""
     chosen = record.attempt if attempt is None else attempt
     lines = await access.runtime.store.read(
-        queries.get_logs, record.id, chosen, after=after, limit=limit + 1
+        queries.get_logs, record.id, chosen, after=(chosen, after), limit=limit + 1
     )
     items = [log_line(each) for each in lines[:limit]]
     next_after = items[-1].number if len(lines) > limit else None

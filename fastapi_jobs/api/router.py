@@ -26,7 +26,7 @@ from fastapi_jobs.api.overview import (
     pause_queue,
     resume_queue,
 )
-from fastapi_jobs.api.paths import ID
+from fastapi_jobs.api.paths import ID, LINKS
 from fastapi_jobs.api.problems import header, problem_responses
 from fastapi_jobs.api.reading import get_attempts, get_job, get_logs, get_result, list_jobs
 from fastapi_jobs.api.schemas import AttemptOut, Health, JobOut, JobPage, LogPage, WorkerOut
@@ -140,9 +140,20 @@ OF_ONE = (
         get_job,
         JobOut,
         (403, 404, 422, 503),
-        also={200: {"headers": ETAG}, 304: {"description": NOT_MODIFIED, "headers": ETAG}},
+        also={
+            200: {"headers": ETAG, "links": LINKS},
+            304: {"description": NOT_MODIFIED, "headers": ETAG},
+        },
     ),
-    Operation("PATCH", ID, "edit", edit_job, JobOut, (403, 404, 409, 412, 413, 422, 503)),
+    Operation(
+        "PATCH",
+        ID,
+        "edit",
+        edit_job,
+        JobOut,
+        (403, 404, 409, 412, 413, 422, 503),
+        also={200: {"links": LINKS}},
+    ),
     Operation("DELETE", ID, "delete", delete_job, None, (403, 404, 409, 422, 503), status=204),
     Operation(
         "GET", f"{ID}/attempts", "attempts", get_attempts, list[AttemptOut], (403, 404, 422, 503)
@@ -157,9 +168,24 @@ OF_ONE = (
         cancel_job,
         JobOut,
         (403, 404, 409, 422, 503),
-        also={202: {"model": JobOut, "description": "It runs, and was asked to stop"}},
+        also={
+            200: {"links": LINKS},
+            202: {
+                "model": JobOut,
+                "description": "It runs, and was asked to stop",
+                "links": LINKS,
+            },
+        },
     ),
-    Operation("POST", f"{ID}/retry", "retry", retry_job, JobOut, (403, 404, 409, 422, 503)),
+    Operation(
+        "POST",
+        f"{ID}/retry",
+        "retry",
+        retry_job,
+        JobOut,
+        (403, 404, 409, 422, 503),
+        also={200: {"links": LINKS}},
+    ),
 )
 
 

@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError, from_json
 
 from fastapi_jobs.api.filters import absent
 from fastapi_jobs.api.problems import BringsProblem
+from fastapi_jobs.logged import logged_line
 from fastapi_jobs.models import AttemptRecord, JobRecord, LogRecord, WorkerRecord
 from fastapi_jobs.options import BEYOND, MOST_TAGS, PRIORITIES, QUEUE_NAME
 from fastapi_jobs.status import AttemptOutcome, JobAction, JobStatus, legal_actions
@@ -277,16 +278,9 @@ def attempt_out(record: AttemptRecord) -> AttemptOut:
 
 def log_line(record: LogRecord) -> LogLine:
     """A record of one line."""
-    plain = {name: getattr(record, name) for name in LogLine.model_fields if name != "fields"}
-    return LogLine(**plain, fields=_fields(record.fields) if record.fields else None)
-
-
-def _fields(text: str) -> dict[str, Any]:
-    try:
-        fields: dict[str, Any] = from_json(text)
-    except ValueError:  # too long ones are stored cut
-        return {"cut": text}
-    return fields
+    line = logged_line(record)
+    plain = {name: getattr(line, name) for name in LogLine.model_fields if name != "fields"}
+    return LogLine(**plain, fields=dict(line.fields) or None)
 
 
 def worker_out(record: WorkerRecord) -> WorkerOut:

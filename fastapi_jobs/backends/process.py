@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
@@ -46,7 +47,8 @@ class ProcessBackend(Backend):
         super().__init__(slots)
         hello = {
             "settings": settings_json,
-            "sys_path": [path for path in sys.path if path],
+            # "" is the working folder, where servers such as uvicorn look for the app.
+            "sys_path": [os.path.abspath(path) for path in sys.path],
             "modules": list(modules),
             "log_level": logging.getLogger().level,
         }

@@ -11,7 +11,7 @@ from fastapi_jobs.backends.make import backends_of, make_backends
 from fastapi_jobs.checks.capabilities import shortcomings
 from fastapi_jobs.checks.findings import Finding, error, ok, warning
 from fastapi_jobs.conf import Settings
-from fastapi_jobs.errors import FastAPIJobsError, SettingsError, did_you_mean
+from fastapi_jobs.errors import FastAPIJobsError, SettingsError, SettingsProblem, did_you_mean
 from fastapi_jobs.lifecycle_log import load_observers
 from fastapi_jobs.registry import registry
 from fastapi_jobs.wording import error_text
@@ -39,6 +39,29 @@ def import_tasks(settings: Settings) -> list[Finding]:
     return found
 
 
+def load_task_modules(settings: Settings) -> None:
+    """Import every task module; what one of them raises, this raises.
+
+    Raises:
+        SettingsError: a module does not exist.
+    """
+    for module in settings.task_modules:
+        try:
+            import_module(module)
+        except ModuleNotFoundError as problem:
+            if not _is_missing(module, problem):
+                raise
+            origin = settings.origins.get("task_modules", "settings")
+            rule, cure = "there is no such module.", _cure(module, problem)
+            told = SettingsProblem("task_modules", origin, repr(module), rule, cure)
+            raise SettingsError([told]) from problem
+
+
+def _is_missing(module: str, problem: ModuleNotFoundError) -> bool:
+    """Whether it is the module itself, or a package that it is in, and no import inside."""
+    return problem.name is not None and f"{module}.".startswith(f"{problem.name}.")
+
+
 def _import(module: str, settings: Settings) -> Finding | None:
     try:
         import_module(module)
@@ -64,7 +87,7 @@ def _reason(problem: BaseException) -> str:
 def _cure(module: str, problem: BaseException) -> str:
     if not isinstance(problem, ModuleNotFoundError) or problem.name is None:
         return ""
-    if module != problem.name and not module.startswith(f"{problem.name}."):
+    if not _is_missing(module, problem):
         return f" Is the package of {problem.name!r} installed here?"
     hint = did_you_mean(problem.name, _neighbours(problem.name))
     return hint or f" It is looked for in {sys.path[0] or '.'} first: run in your app's folder."

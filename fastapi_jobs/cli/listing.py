@@ -26,10 +26,10 @@ from fastapi_jobs.cli.starting import (
 from fastapi_jobs.clock import utc_now
 from fastapi_jobs.conf.rules import RuleBroken, check_duration
 from fastapi_jobs.errors import did_you_mean
+from fastapi_jobs.listing import JobFilter
 from fastapi_jobs.models import JobRecord
 from fastapi_jobs.status import JobStatus
 from fastapi_jobs.store import queries
-from fastapi_jobs.store.queries import JobFilter
 
 MOST = 1000
 HEAD = ("id", "task", "queue", "status", "attempt", "created (UTC)", "about")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from fastapi_jobs.api.schemas import attempt_out, job_out
 from fastapi_jobs.cli.finding import find_job
@@ -17,6 +17,7 @@ from fastapi_jobs.cli.starting import (
     opened_store,
     refusing,
 )
+from fastapi_jobs.logged import LoggedLine, logged_line
 from fastapi_jobs.models import AttemptRecord, JobRecord, LogRecord
 from fastapi_jobs.store import queries
 
@@ -57,10 +58,19 @@ def show(
     if last:
         typer.echo(f"\nlast log lines of attempt {job.attempt}" + _of(last, logs))
         for each in last:
-            typer.echo(f"{short_time(each.at)} {each.level} {each.message}")
+            typer.echo(_line(logged_line(each)))
     traceback = attempts[-1].traceback if attempts else None
     if job.status == "failed" and traceback:
         typer.echo(f"\n{traceback.rstrip()}")
+
+
+def _line(line: LoggedLine) -> str:
+    texts = {
+        name: value if isinstance(value, str) else to_json(value).decode()
+        for name, value in line.fields.items()
+    }
+    told = "".join(f" {name}={one_line(text, 100)}" for name, text in texts.items())
+    return f"{short_time(line.at)} {line.level} {line.message}{told}"
 
 
 def _of(last: Sequence[LogRecord], logs: Sequence[LogRecord]) -> str:
@@ -81,7 +91,7 @@ def _json(
                 "level": each.level,
                 "logger": each.logger,
                 "message": each.message,
-                "fields": from_json(each.fields) if each.fields else None,
+                "fields": dict(logged_line(each).fields) or None,
             }
             for each in logs
         ],

@@ -77,8 +77,7 @@ def refusing(settings: Settings | None = None) -> Iterator[None]:
     except FastAPIJobsError as error:
         refuse(str(error))
     except ImportError as error:
-        needed = ' PostgreSQL needs: pip install "fastapi-jobs[postgres]"'
-        refuse(f"{error}.{needed if 'psycopg' in str(error) else ''}")
+        refuse(f"{error}.")
     except OSError as error:
         refuse(f"{error}.")
 

@@ -100,7 +100,7 @@ class ExactFields:
             return text
         raw = self._encode(given, to_json)
         try:
-            valid = self._validator.validate_json(raw, by_alias=True, by_name=True)
+            valid = self._validator.validate_json(raw, strict=True, by_alias=True, by_name=True)
         except ValidationError as error:
             raise Unfaithful(_validation_problems(error)) from None
         return self._write_checked(valid, valid)

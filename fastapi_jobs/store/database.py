@@ -12,7 +12,7 @@ from sqlalchemy import Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.pool import NullPool
 
-from fastapi_jobs.errors import StoreUnavailable
+from fastapi_jobs.errors import DriverMissing, StoreUnavailable
 
 BUSY_SECONDS = 1.0
 """How long one SQLite statement waits for another process's write lock before it is repeated, and
@@ -64,13 +64,16 @@ class Database:
         if not self.is_sqlite:
             # A reader that waits for ever would hide an outage from /health.
             arguments: dict[str, Any] = {"connect_timeout": 5}
-            engine = create_engine(
-                self.url,
-                connect_args=arguments,
-                pool_size=2 if writing else 5,
-                max_overflow=10,
-                isolation_level="READ COMMITTED" if writing else "AUTOCOMMIT",
-            )
+            try:
+                engine = create_engine(
+                    self.url,
+                    connect_args=arguments,
+                    pool_size=2 if writing else 5,
+                    max_overflow=10,
+                    isolation_level="READ COMMITTED" if writing else "AUTOCOMMIT",
+                )
+            except ModuleNotFoundError as error:
+                raise DriverMissing(self.name, error.name or str(error)) from error
             if writing:
                 event.listen(engine, "connect", self._tune_postgresql)
             return engine

@@ -22,9 +22,11 @@ from sqlalchemy import (
     literal_column,
     select,
     true,
+    tuple_,
 )
 
 from fastapi_jobs.errors import InvalidCursor
+from fastapi_jobs.listing import JobFilter
 from fastapi_jobs.models import AttemptRecord, JobRecord, LogRecord, QueueRecord, WorkerRecord
 from fastapi_jobs.status import JobStatus
 from fastapi_jobs.store.tables import (
@@ -40,7 +42,6 @@ from fastapi_jobs.store.tables import (
     values,
     workers,
 )
-from fastapi_jobs.store.walks import JobFilter as JobFilter
 from fastapi_jobs.store.walks import Walk, walk_of
 
 SCAN_LIMIT = 1000
@@ -114,18 +115,18 @@ def get_logs(
     job_id: UUID,
     attempt: int | None = None,
     *,
-    after: int = 0,
+    after: tuple[int, int] | None = None,
     limit: int | None = None,
 ) -> list[LogRecord]:
     """The log lines of one job, or of one of its attempts, in their order.
 
-    `after` leaves out the lines up to that number, `limit` those beyond so many.
+    `after` leaves out the lines up to that attempt and number, `limit` those beyond so many.
     """
     statement = select(logs).where(logs.c.job_id == job_id)
     if attempt is not None:
         statement = statement.where(logs.c.attempt == attempt)
-    if after:
-        statement = statement.where(logs.c.number > after)
+    if after is not None:
+        statement = statement.where(tuple_(logs.c.attempt, logs.c.number) > after)
     statement = statement.order_by(logs.c.attempt, logs.c.number).limit(limit)
     return [loaded(LogRecord, values(row)) for row in connection.execute(statement)]
 

@@ -4,9 +4,8 @@ Each condition has an index that keeps its jobs in the order of creation. One of
 others are asked of each row that it finds, so that whoever walks says how many rows to look at.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -21,6 +20,7 @@ from sqlalchemy import (
 )
 
 from fastapi_jobs.clock import first_uuid7
+from fastapi_jobs.listing import JobFilter
 from fastapi_jobs.status import JobStatus
 from fastapi_jobs.store.tables import (
     has_status,
@@ -30,19 +30,6 @@ from fastapi_jobs.store.tables import (
     running,
     tags,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class JobFilter:
-    """Which jobs a list shows; what is None or empty does not restrict it."""
-
-    statuses: Collection[JobStatus] = ()
-    task: str | None = None
-    queue: str | None = None
-    tag: str | None = None
-    owner: str | None = None
-    created_after: datetime | None = None
-    created_before: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 A backend of your own is tested by `fastapi_jobs.testing.backends`.
 """
 
+from fastapi_jobs.logged import LoggedLine
 from fastapi_jobs.testing.clock import Clock
 from fastapi_jobs.testing.errors import (
     BackInTime,
@@ -14,7 +15,7 @@ from fastapi_jobs.testing.errors import (
     TooLate,
 )
 from fastapi_jobs.testing.kit import JobsTest
-from fastapi_jobs.testing.values import Drained, EnqueuedJob, LoggedLine, Performed
+from fastapi_jobs.testing.values import Drained, EnqueuedJob, Performed
 
 __all__ = [
     "BackInTime",

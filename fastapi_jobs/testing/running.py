@@ -5,14 +5,12 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
-from pydantic_core import from_json
-
 from fastapi_jobs.by_hand import ByHand, Ran
 from fastapi_jobs.current import choose, unchoose
 from fastapi_jobs.enqueueing import new_job
 from fastapi_jobs.errors import InvalidOption
 from fastapi_jobs.handle import get_job, refuse_on_loop
-from fastapi_jobs.models import LogRecord
+from fastapi_jobs.logged import logged_line
 from fastapi_jobs.registry import TaskDefinition, registry
 from fastapi_jobs.runtime import Runtime
 from fastapi_jobs.status import AttemptOutcome, JobStatus
@@ -21,7 +19,7 @@ from fastapi_jobs.store.insert import InsertJobs
 from fastapi_jobs.store.whole import next_scheduled
 from fastapi_jobs.testing.clock import Clock
 from fastapi_jobs.testing.errors import EndlessDrain, JobsFailed, NeedsEventLoop
-from fastapi_jobs.testing.values import Drained, LoggedLine, Performed, call_text
+from fastapi_jobs.testing.values import Drained, Performed, call_text
 from fastapi_jobs.using import Using
 
 T = TypeVar("T")
@@ -136,11 +134,6 @@ async def perform(
         outcome=AttemptOutcome(attempt.outcome or AttemptOutcome.RELEASED),
         error=attempt.error,
         traceback=attempt.traceback,
-        logs=[_line(each) for each in logs],
+        logs=[logged_line(each) for each in logs],
         _result=None if stored is None else definition.result.load(stored),
     )
-
-
-def _line(record: LogRecord) -> LoggedLine:
-    fields = from_json(record.fields) if record.fields else {}
-    return LoggedLine(record.level, record.logger, record.message, fields)

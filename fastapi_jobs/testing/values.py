@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from fastapi_jobs.errors import JobCancelled, JobFailed, ResultError
 from fastapi_jobs.handle import Job
+from fastapi_jobs.logged import LoggedLine
 from fastapi_jobs.status import AttemptOutcome, JobStatus
 
 R_co = TypeVar("R_co", covariant=True)
@@ -28,16 +29,6 @@ class EnqueuedJob(Generic[R_co]):
 
     def __repr__(self) -> str:
         return f"<EnqueuedJob {call_text(self.job.task, self.arguments)} {self.job.status}>"
-
-
-@dataclass(frozen=True, slots=True)
-class LoggedLine:
-    """One line that a task logged, by `ctx.log` or through `logging`."""
-
-    level: str
-    logger: str
-    message: str
-    fields: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,3 +102,26 @@ def test_headers_are_documented(sqlite_url: str) -> None:
     assert set(paths["/jobs/{id}"]["get"]["responses"]["200"]["headers"]) == {"ETag"}
     task = paths[f"/jobs/tasks/{PREFIX}.add"]["post"]["responses"]
     assert set(task["202"]["headers"]) == {"Location"}
+
+
+def test_an_answer_that_is_a_job_leads_to_all_that_can_be_done_with_it(sqlite_url: str) -> None:
+    paths = schema_of(sqlite_url)["paths"]
+    of_one = {name for (path, _), name in OPERATIONS.items() if path.startswith("/jobs/{id}")}
+    jobs = [
+        answer
+        for path, operations in paths.items()
+        for operation in operations.values()
+        for status, answer in operation["responses"].items()
+        if status in ("200", "202") and (path.startswith("/jobs/tasks/") or is_job(answer))
+    ]
+    assert len(jobs) >= 7
+    for answer in jobs:
+        assert {each["operationId"] for each in answer["links"].values()} == of_one
+        for name, link in answer["links"].items():
+            assert link["operationId"] == f"jobs_{name}"
+            assert link["parameters"] == {"id": "$response.body#/id"}
+
+
+def is_job(answer: dict[str, Any]) -> bool:
+    schema = answer["content"]["application/json"]["schema"]
+    return bool(schema.get("$ref", "").endswith("/JobOut"))

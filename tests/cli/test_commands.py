@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from fastapi_jobs import Task
-from fastapi_jobs.store.queries import JobFilter, list_jobs
+from fastapi_jobs import JobFilter, Task
+from fastapi_jobs.store.queries import list_jobs
 from tests.cli.command import LIMIT, ROOT, Site
 from tests.cli.work import add, fail, send, wait_for
 
@@ -76,6 +76,7 @@ def test_a_job_from_enqueue_to_its_end(site: Site) -> None:
     assert f"id         {newest['id']}" in shown
     assert "error      ValueError: oh no" in shown
     assert "last log lines of attempt 1\n" in shown
+    assert " INFO it began text=oh no tries=[1]\n" in shown
     assert " WARNING it fails soon" in shown
     assert "Traceback (most recent call last):" in shown
     whole = parsed(site, "show", newest["id"], "--lines", "1")

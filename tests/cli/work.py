@@ -6,7 +6,7 @@ import os
 import time
 from pathlib import Path
 
-from fastapi_jobs import task
+from fastapi_jobs import current_job, task
 
 
 @task
@@ -51,5 +51,6 @@ async def meet(folder: str) -> int:
 @task
 async def fail(text: str) -> None:
     """Say so, then fail."""
+    current_job().log("it began", text=text, tries=[1])
     logging.getLogger("work").warning("it fails soon")
     raise ValueError(text)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from fastapi_jobs import FastAPIJobs, Job, JobStatus
+from fastapi_jobs import FastAPIJobs, Job, JobFilter, JobStatus
 from fastapi_jobs.backends.base import Backend
 from fastapi_jobs.models import AttemptRecord, JobRecord, LogRecord
 from fastapi_jobs.signals import Event
@@ -132,7 +132,7 @@ class Rig:
 
     async def count(self, task: AnyTask) -> int:
         """How many jobs of a task there are, 200 at the most."""
-        page, _ = await self.jobs.list(queries.JobFilter(task=task.name), limit=200)
+        page, _ = await self.jobs.list(JobFilter(task=task.name), limit=200)
         return len(page)
 
     async def events(self, job_id: UUID, wanted: Sequence[str]) -> None:

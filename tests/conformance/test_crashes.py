@@ -11,11 +11,10 @@ from typing import Any
 
 import pytest
 
-from fastapi_jobs import Job, JobStatus
+from fastapi_jobs import Job, JobFilter, JobStatus
 from fastapi_jobs.errors import IllegalMove
 from fastapi_jobs.status import AttemptOutcome
 from fastapi_jobs.store.moves import EditJob
-from fastapi_jobs.store.queries import JobFilter
 from fastapi_jobs.testing.conformance.both import AnyTask
 from fastapi_jobs.testing.conformance.gate import LIMIT, Gate
 from tests.conformance.rig import AWAY, CRASH_CAP, Rig

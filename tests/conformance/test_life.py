@@ -6,11 +6,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from fastapi_jobs import JobNotFound, JobStatus
+from fastapi_jobs import JobFilter, JobNotFound, JobStatus
 from fastapi_jobs.errors import InvalidCursor
 from fastapi_jobs.status import AttemptOutcome
 from fastapi_jobs.store import queries
-from fastapi_jobs.store.queries import JobFilter
 from fastapi_jobs.testing.conformance.both import Kind
 from fastapi_jobs.testing.conformance.gate import LIMIT, Gate, eventually
 from tests.conformance.rig import Rig

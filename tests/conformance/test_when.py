@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fastapi_jobs import JobCancelled, JobStatus, QueueFull
-from fastapi_jobs.store.queries import JobFilter
+from fastapi_jobs import JobCancelled, JobFilter, JobStatus, QueueFull
 from fastapi_jobs.store.queues import PauseQueue, ResumeQueue
 from fastapi_jobs.testing.conformance.both import Kind
 from fastapi_jobs.testing.conformance.gate import LIMIT, Gate, eventually

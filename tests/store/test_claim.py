@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import event, text
 
+from fastapi_jobs import JobFilter
 from fastapi_jobs.status import JobStatus
 from fastapi_jobs.store import lanes, queries, staging
 from fastapi_jobs.store.insert import InsertJobs
@@ -249,7 +250,7 @@ def test_no_expired_job_starts_however_many_expire(
     queued(store, 5, expires_at=later(1))
     worker = register(store)
     assert [claim(store, worker, at=later(2)) for _ in range(3)] == [[], [], []]
-    counts = store.read_sync(queries.count_jobs, queries.JobFilter())
+    counts = store.read_sync(queries.count_jobs, JobFilter())
     assert counts[JobStatus.CANCELLED] == 5
 
 

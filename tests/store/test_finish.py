@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from fastapi_jobs import JobFilter
 from fastapi_jobs.status import AttemptOutcome, JobStatus
 from fastapi_jobs.store import queries
 from fastapi_jobs.store.finish import (
@@ -88,7 +89,7 @@ def test_success_clears_the_error_of_earlier_attempts(store: Store) -> None:
 
 
 def _only(store: Store) -> Any:
-    [item] = store.read_sync(queries.list_jobs, queries.JobFilter()).items
+    [item] = store.read_sync(queries.list_jobs, JobFilter()).items
     return item.id
 
 

@@ -4,10 +4,10 @@ import os
 
 import pytest
 
+from fastapi_jobs import JobFilter
 from fastapi_jobs.clock import utc_now, uuid7
 from fastapi_jobs.store import Store, queries
 from fastapi_jobs.store.insert import InsertJobs
-from fastapi_jobs.store.queries import JobFilter
 from fastapi_jobs.store.rows import NewJob
 from tests.store.driving import open_store
 

@@ -5,6 +5,7 @@ from uuid import uuid4
 
 import pytest
 
+from fastapi_jobs import JobFilter
 from fastapi_jobs.errors import QueueFull
 from fastapi_jobs.status import JobStatus
 from fastapi_jobs.store import queries
@@ -63,7 +64,7 @@ def test_a_time_that_is_past_is_queued(store: Store) -> None:
 
 def test_ten_thousand_in_one_call(store: Store) -> None:
     ids = queued(store, 10_000)
-    counts = store.read_sync(queries.count_jobs, queries.JobFilter(), cap=20_000)
+    counts = store.read_sync(queries.count_jobs, JobFilter(), cap=20_000)
     assert counts[JobStatus.QUEUED] == len(ids) == 10_000
 
 
@@ -159,7 +160,7 @@ def test_a_row_of_a_queue_with_a_limit_shuts_the_gate(store: Store) -> None:
 
 def test_the_same_tag_twice_is_one_tag(store: Store) -> None:
     insert(store, new_job(tags=("x", "x")))
-    page = store.read_sync(queries.list_jobs, queries.JobFilter(tag="x"))
+    page = store.read_sync(queries.list_jobs, JobFilter(tag="x"))
     assert len(page.items) == 1
 
 

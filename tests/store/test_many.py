@@ -4,12 +4,13 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from fastapi_jobs import JobFilter
 from fastapi_jobs.errors import JobChanged
 from fastapi_jobs.status import JobStatus
 from fastapi_jobs.store import queries
 from fastapi_jobs.store.many import CancelJobs, Changed, DeleteMany, RetryJobs
 from fastapi_jobs.store.moves import EditJob, RequestCancel
-from fastapi_jobs.store.queries import JobFilter, count_after, make_cursor
+from fastapi_jobs.store.queries import count_after, make_cursor
 from fastapi_jobs.store.store import Store
 from fastapi_jobs.store.transaction import Operation
 from tests.store.driving import (

@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import pytest
 
+from fastapi_jobs import JobFilter
 from fastapi_jobs.errors import IllegalMove, JobNotFound
 from fastapi_jobs.status import AttemptOutcome, JobStatus
 from fastapi_jobs.store import queries
@@ -113,8 +114,7 @@ def test_edit_what_waits(store: Store) -> None:
         later(9),
     )
     found = {
-        tag: len(store.read_sync(queries.list_jobs, queries.JobFilter(tag=tag)).items)
-        for tag in "abc"
+        tag: len(store.read_sync(queries.list_jobs, JobFilter(tag=tag)).items) for tag in "abc"
     }
     assert found == {"a": 0, "b": 1, "c": 1}
     assert store.write_sync(EditJob(job.id, NOW, {"run_after": None, "tags": []})) is S.QUEUED
@@ -144,7 +144,7 @@ def test_delete_takes_everything_along(store: Store) -> None:
     assert store.read_sync(queries.get_job, job.id) is None
     assert attempts_of(store, job.id) == []
     assert store.read_sync(queries.get_logs, job.id) == []
-    assert store.read_sync(queries.list_jobs, queries.JobFilter(tag="x")).items == []
+    assert store.read_sync(queries.list_jobs, JobFilter(tag="x")).items == []
 
 
 @pytest.mark.parametrize("status", [S.SCHEDULED, S.QUEUED, S.RUNNING])
@@ -168,13 +168,13 @@ def test_prune_is_bounded_and_by_status(store: Store) -> None:
     assert store.write_sync(Prune(S.FAILED, NOW)) == 0
     assert store.write_sync(Prune(S.SUCCEEDED, old)) == 0
     assert [store.write_sync(Prune(S.SUCCEEDED, NOW, limit=4)) for _ in range(4)] == [4, 4, 2, 0]
-    counts = store.read_sync(queries.count_jobs, queries.JobFilter())
+    counts = store.read_sync(queries.count_jobs, JobFilter())
     assert counts[S.SCHEDULED] == counts[S.QUEUED] == 1
 
 
 def _make_old(store: Store) -> None:
     """Prune trusts the time in ids, which a test makes now: it is before NOW."""
-    [item] = store.read_sync(queries.list_jobs, queries.JobFilter(), limit=1).items
+    [item] = store.read_sync(queries.list_jobs, JobFilter(), limit=1).items
     assert item.created_at < NOW
 
 

@@ -9,13 +9,14 @@ from uuid import UUID
 import pytest
 from sqlalchemy import event
 
+from fastapi_jobs import JobFilter
 from fastapi_jobs.clock import first_uuid7, utc_now
 from fastapi_jobs.errors import InvalidCursor
 from fastapi_jobs.status import JobStatus
 from fastapi_jobs.store import queries
 from fastapi_jobs.store.insert import InsertJobs
 from fastapi_jobs.store.moves import RequestCancel
-from fastapi_jobs.store.queries import JobFilter, count_jobs, list_jobs
+from fastapi_jobs.store.queries import count_jobs, list_jobs
 from fastapi_jobs.store.store import Store
 from tests.store.driving import (
     NOW,

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import delete, text, update
 
+from fastapi_jobs import JobFilter
 from fastapi_jobs.models import JobRecord
 from fastapi_jobs.status import JobStatus
 from fastapi_jobs.store import queries
@@ -106,7 +107,7 @@ def test_isolated_backends_are_innocent(store: Store) -> None:
 
 
 def _all(store: Store) -> list[JobRecord]:
-    return list(store.read_sync(queries.list_jobs, queries.JobFilter()).items)
+    return list(store.read_sync(queries.list_jobs, JobFilter()).items)
 
 
 def test_a_cancel_request_ends_it(store: Store) -> None:

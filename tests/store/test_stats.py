@@ -6,10 +6,11 @@ from uuid import UUID
 import pytest
 from sqlalchemy import event
 
+from fastapi_jobs import JobFilter
 from fastapi_jobs.status import JobStatus
 from fastapi_jobs.store import stats
 from fastapi_jobs.store.moves import RequestCancel
-from fastapi_jobs.store.queries import JobFilter, count_after, make_cursor
+from fastapi_jobs.store.queries import count_after, make_cursor
 from fastapi_jobs.store.store import Store
 from tests.store.driving import (
     NOW,

@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
+from fastapi_jobs import JobFilter
 from fastapi_jobs.errors import DuplicateJob, IdempotencyConflict, IllegalMove, QueueFull
 from fastapi_jobs.status import JobStatus
 from fastapi_jobs.store import queries
@@ -134,7 +135,7 @@ def test_all_or_none(store: Store) -> None:
     with pytest.raises(DuplicateJob):
         store.write_sync(InsertUnique(jobs))
     assert store.read_sync(queries.get_job, jobs[0].id) is None
-    which = queries.JobFilter(tag="x")
+    which = JobFilter(tag="x")
     assert store.read_sync(queries.list_jobs, which).items == []
 
 

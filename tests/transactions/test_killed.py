@@ -5,9 +5,8 @@ import sys
 
 import pytest
 
-from fastapi_jobs import FastAPIJobs
+from fastapi_jobs import FastAPIJobs, JobFilter
 from fastapi_jobs.store import queries
-from fastapi_jobs.store.queries import JobFilter
 
 SCRIPT = """
 import asyncio, os, signal, sys

@@ -1,10 +1,10 @@
 """Calls that both type checkers must accept."""
 
-from typing import assert_type
+from typing import Any, assert_type
 
 from fastapi import Depends
 
-from fastapi_jobs import Job, JobContext, Signature, task
+from fastapi_jobs import FastAPIJobs, Job, JobContext, JobFilter, JobStatus, Signature, task
 
 
 @task(queue="mail", retries=5)
@@ -29,3 +29,10 @@ async def right() -> None:
     assert_type(report.enqueue_sync(2026).result_sync(), str)
     assert_type(report(2026), str)
     assert_type(await send("a", ctx=JobContext()), int)
+
+
+async def looking(jobs: FastAPIJobs) -> list[str]:
+    """List jobs and their log lines."""
+    found, _ = await jobs.list(JobFilter(statuses=[JobStatus.FAILED], task=send.name))
+    assert_type(found, list[Job[Any]])
+    return [line.message for job in found for line in await job.logs(limit=10)]

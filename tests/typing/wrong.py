@@ -1,5 +1,6 @@
 """Calls that both type checkers must refuse, each line marked with WRONG."""
 
+from fastapi_jobs import FastAPIJobs
 from tests.typing.right import report, send
 
 
@@ -18,3 +19,4 @@ async def wrong() -> None:
     report("2026")  # WRONG
     number: str = await (await send.enqueue("a")).result()  # WRONG
     del number
+    await FastAPIJobs().list(None)  # WRONG
