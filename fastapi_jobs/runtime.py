@@ -81,6 +81,7 @@ class Runtime:
             settings.database_url,
             durability=settings.durability,
             auto_migrate=None if settings.migrate == "auto" else settings.migrate,
+            timeout=settings.store_timeout,
         )
         self.observers = Observers()
         self.dispatcher: Dispatcher | None = None
@@ -284,8 +285,8 @@ class Runtime:
                 worker = dispatcher.offer(job, definition, backend)
                 if worker is not None:
                     landing = Landing(dispatcher, job, definition, backend, loop.create_future())
-                    only = InsertJobs((job,), worker, backend, self.settings.store_timeout)
-                    self.store.write_for(landing, only, loop)
+                    only = InsertJobs((job,), worker, backend)
+                    self.store.write_for(landing, only, loop, landing.answer)
                     return (await landing.answer)[0]
         return (await self.store.write(self._plain([job])))[0]
 
@@ -347,10 +348,10 @@ class Runtime:
         return self._unique(jobs, None) if keyed else self._plain(jobs)
 
     def _plain(self, jobs: Sequence[NewJob]) -> InsertJobs:
-        return InsertJobs(jobs, patience=self.settings.store_timeout)
+        return InsertJobs(jobs)
 
     def _unique(self, jobs: Sequence[NewJob], wish: IdempotencyWish | None) -> InsertUnique:
-        return InsertUnique(jobs, wish, patience=self.settings.store_timeout)
+        return InsertUnique(jobs, wish)
 
     def _say_nobody_dispatches(self) -> None:
         if not self._said_nobody_dispatches:
