@@ -85,7 +85,7 @@ class Job(Generic[R_co]):
         """The job once it has finished, however it ended.
 
         Raises:
-            WaitTimeout: it is not finished after `timeout` seconds.
+            WaitTimeout: it is not finished after `timeout` seconds, or this process is to stop.
             JobNotFound: it was deleted, or its transaction was rolled back.
         """
         return job_of(await self._finished(timeout), self._runtime)
@@ -103,8 +103,8 @@ class Job(Generic[R_co]):
             status = JobStatus(record.status)
             if status.is_final:
                 return record
-            if not in_time and timeout is not None:
-                raise WaitTimeout(self.id, timeout, status)
+            if not in_time:
+                raise self._too_late(timeout, status)
 
     def wait_sync(self, timeout: float | None = None) -> "Job[R_co]":
         """The same, blocking."""
@@ -117,9 +117,12 @@ class Job(Generic[R_co]):
             job = self.refresh_sync()
             if job.status.is_final:
                 return job
-            if end is not None and timeout is not None and time.monotonic() >= end:
-                raise WaitTimeout(self.id, timeout, job.status)
+            if not self._runtime.lets_wait or (end is not None and time.monotonic() >= end):
+                raise self._too_late(timeout, job.status)
             time.sleep(SYNC_LOOK_SECONDS)
+
+    def _too_late(self, timeout: float | None, status: JobStatus) -> WaitTimeout:
+        return WaitTimeout(self.id, timeout if self._runtime.lets_wait else None, status)
 
     async def result(self, timeout: float | None = None) -> R_co:
         """What the task returned, once it has; None for a task with `store_result=False`.

@@ -17,6 +17,7 @@ from fastapi_jobs.by_hand import ByHand
 from fastapi_jobs.capture import capture_logs
 from fastapi_jobs.checks import warn_of_shortcomings
 from fastapi_jobs.conf import Settings
+from fastapi_jobs.context import in_attempt
 from fastapi_jobs.dispatcher import Dispatcher, effective_backend
 from fastapi_jobs.errors import StoreUnavailable
 from fastapi_jobs.heap import freeze_heap
@@ -24,6 +25,7 @@ from fastapi_jobs.lifecycle_log import lifecycle_log, load_observers
 from fastapi_jobs.registry import TaskDefinition, registry
 from fastapi_jobs.signals import Observers
 from fastapi_jobs.status import JobStatus
+from fastapi_jobs.stop_signals import StopSignals
 from fastapi_jobs.store import Store, queries
 from fastapi_jobs.store.hint import HintQueued
 from fastapi_jobs.store.insert import InsertJobs
@@ -90,6 +92,9 @@ class Runtime:
         self.has_opened = False
         self.loop: asyncio.AbstractEventLoop | None = None
         """The event loop of the started app, until it is stopped."""
+        self.is_leaving = False
+        """Whether this process was asked to stop: nobody waits here any more but jobs for jobs."""
+        self._signals: StopSignals | None = None
         self._backends: dict[str, Backend] = {}
         self._watcher: Watcher | None = None
         self._waiters: dict[asyncio.AbstractEventLoop, Waiters] = {}
@@ -106,7 +111,7 @@ class Runtime:
         Raises:
             NotMigrated, StoreUnavailable: the database cannot be used.
         """
-        self.is_closed, self.has_opened = False, True
+        self.is_closed, self.is_leaving, self.has_opened = False, False, True
         self.store.open()
         with self._lock:
             if not self._observing:
@@ -137,6 +142,8 @@ class Runtime:
         self.loop = asyncio.get_running_loop()
         try:
             await self.loop.run_in_executor(None, self.open)
+            if self._signals is None:
+                self._signals = StopSignals(self.let_go)
             self.load_tasks()
             if self.dispatches and self.dispatcher is None:
                 await self._start_dispatching(frozenset(only_queues), only_backends)
@@ -210,6 +217,9 @@ class Runtime:
         although their jobs were given back: unless it is 0, the process should exit now.
         """
         loop = asyncio.get_running_loop()
+        signals, self._signals = self._signals, None
+        if signals is not None:
+            signals.close()
         dispatcher, self.dispatcher = self.dispatcher, None
         left = 0
         if dispatcher is not None:
@@ -364,8 +374,23 @@ class Runtime:
 
     # Waiting.
 
+    def let_go(self) -> None:
+        """This process was asked to stop: whoever waits would hold that up."""
+        self.is_leaving = True
+        for each in list(self._waiters.values()):
+            each.let_go()
+
+    @property
+    def lets_wait(self) -> bool:
+        """Whether the caller may wait: jobs may, even in a process that was asked to stop."""
+        return not self.is_leaving or in_attempt()
+
     async def wait_for(self, job_id: UUID, timeout: float | None) -> bool:
-        """Wait until the job seems finished; False after `timeout` seconds."""
+        """Wait until the job seems finished; False after `timeout` seconds, and where the caller
+        may not wait. True also when it should think again.
+        """
+        if not self.lets_wait:
+            return False
         loop = asyncio.get_running_loop()
         waiters = self._waiters.get(loop)
         if waiters is None:
@@ -377,7 +402,7 @@ class Runtime:
         await asyncio.sleep(0)  # it is registered: whatever ends from now on is heard
         try:
             status = await self.status_of(job_id)
-            if status is None or status.is_final:
+            if status is None or status.is_final or not self.lets_wait:
                 done.set()
             return await waiting
         finally:

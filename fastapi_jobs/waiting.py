@@ -56,6 +56,11 @@ class Waiters:
             for event in self._waiting.get(job_id, ()):
                 event.set()
 
+    def let_go(self) -> None:
+        """Wake all who wait, to think again; from any thread, or a signal's handler."""
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(lambda: self._wake(list(self._waiting)))
+
     async def _look(self) -> None:
         while self._waiting:
             young = time.monotonic() - self._youngest < QUICK_FOR
