@@ -17,7 +17,6 @@ from fastapi_jobs.by_hand import ByHand
 from fastapi_jobs.capture import capture_logs
 from fastapi_jobs.checks import warn_of_shortcomings
 from fastapi_jobs.conf import Settings
-from fastapi_jobs.context import in_attempt
 from fastapi_jobs.dispatcher import Dispatcher, effective_backend
 from fastapi_jobs.errors import StoreUnavailable
 from fastapi_jobs.heap import freeze_heap
@@ -26,13 +25,13 @@ from fastapi_jobs.registry import TaskDefinition, registry
 from fastapi_jobs.signals import Observers
 from fastapi_jobs.status import JobStatus
 from fastapi_jobs.stop_signals import StopSignals
-from fastapi_jobs.store import Store, queries
+from fastapi_jobs.store import Store
 from fastapi_jobs.store.hint import HintQueued
 from fastapi_jobs.store.insert import InsertJobs
 from fastapi_jobs.store.rows import IdempotencyWish, Inserted, NewJob
 from fastapi_jobs.store.unique import InsertUnique
 from fastapi_jobs.store.watcher import Watcher
-from fastapi_jobs.waiting import Waiters
+from fastapi_jobs.waiting import Waiting
 from fastapi_jobs.worker import Worker
 
 logger = logging.getLogger("fastapi_jobs")
@@ -92,12 +91,10 @@ class Runtime:
         self.has_opened = False
         self.loop: asyncio.AbstractEventLoop | None = None
         """The event loop of the started app, until it is stopped."""
-        self.is_leaving = False
-        """Whether this process was asked to stop: nobody waits here any more but jobs for jobs."""
+        self.waiting = Waiting(self.store)
         self._signals: StopSignals | None = None
         self._backends: dict[str, Backend] = {}
         self._watcher: Watcher | None = None
-        self._waiters: dict[asyncio.AbstractEventLoop, Waiters] = {}
         self._undo: list[Callable[[], None]] = []
         self._said_nobody_dispatches = False
         self._lock = threading.Lock()
@@ -111,7 +108,7 @@ class Runtime:
         Raises:
             NotMigrated, StoreUnavailable: the database cannot be used.
         """
-        self.is_closed, self.is_leaving, self.has_opened = False, False, True
+        self.is_closed, self.has_opened = False, True
         self.store.open()
         with self._lock:
             if not self._observing:
@@ -143,7 +140,7 @@ class Runtime:
         try:
             await self.loop.run_in_executor(None, self.open)
             if self._signals is None:
-                self._signals = StopSignals(self.let_go)
+                self._signals = StopSignals(self.waiting.let_go)
             self.load_tasks()
             if self.dispatches and self.dispatcher is None:
                 await self._start_dispatching(frozenset(only_queues), only_backends)
@@ -229,9 +226,7 @@ class Runtime:
         self._backends = {}
         watcher, self._watcher = self._watcher, None
         worker, self.worker = self.worker, None
-        for each in self._waiters.values():
-            each.close()
-        self._waiters.clear()
+        self.waiting.close()
         if watcher is not None:
             await loop.run_in_executor(None, watcher.close)
         if worker is not None:
@@ -371,44 +366,3 @@ class Runtime:
                 "they wait for an app that was started, or for: fastapi-jobs worker",
                 self.name,
             )
-
-    # Waiting.
-
-    def let_go(self) -> None:
-        """This process was asked to stop: whoever waits would hold that up."""
-        self.is_leaving = True
-        for each in list(self._waiters.values()):
-            each.let_go()
-
-    @property
-    def lets_wait(self) -> bool:
-        """Whether the caller may wait: jobs may, even in a process that was asked to stop."""
-        return not self.is_leaving or in_attempt()
-
-    async def wait_for(self, job_id: UUID, timeout: float | None) -> bool:
-        """Wait until the job seems finished; False after `timeout` seconds, and where the caller
-        may not wait. True also when it should think again.
-        """
-        if not self.lets_wait:
-            return False
-        loop = asyncio.get_running_loop()
-        waiters = self._waiters.get(loop)
-        if waiters is None:
-            for other in [each for each in self._waiters if each.is_closed()]:
-                self._waiters.pop(other).forget()
-            waiters = self._waiters[loop] = Waiters(self.store)
-        done = asyncio.Event()
-        waiting = asyncio.ensure_future(waiters.until(job_id, done, timeout))
-        await asyncio.sleep(0)  # it is registered: whatever ends from now on is heard
-        try:
-            status = await self.status_of(job_id)
-            if status is None or status.is_final or not self.lets_wait:
-                done.set()
-            return await waiting
-        finally:
-            waiting.cancel()
-
-    async def status_of(self, job_id: UUID) -> JobStatus | None:
-        """The job's status, or None when there is no such job."""
-        found = await self.store.read(queries.get_status, [job_id])
-        return found.get(job_id)

@@ -123,7 +123,7 @@ async def _finished(access: Access, record: JobRecord, wait: float) -> JobRecord
     # An attempt that ends in a retry wakes whoever waits, too.
     runtime = access.runtime
     while not JobStatus(record.status).is_final and (left := end - time.monotonic()) > 0:
-        may_wait_on = await runtime.wait_for(record.id, left)
+        may_wait_on = await runtime.waiting.until_finished(record.id, left)
         now = await runtime.store.read(queries.get_job, record.id)
         if now is None:
             raise JobNotFound(record.id)

@@ -80,9 +80,9 @@ def result_sync(job_id: UUID) -> JSONResponse:
 
 
 @app.get("/requests")
-async def requests() -> dict[str, int]:
-    """How many requests are under way beside this one."""
-    return {"count": len(_requests) - 1}
+async def requests() -> list[str]:
+    """The paths of the requests under way."""
+    return [each.url.path for each in _requests]
 
 
 @app.middleware("http")
