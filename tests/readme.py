@@ -52,12 +52,18 @@ def lay_out(folder: Path, *pages: Path) -> None:
                 (folder / block.file).write_text(block.text)
 
 
+WARNINGS = (
+    *("-W", "error::DeprecationWarning"),
+    *("-W", "ignore::DeprecationWarning:fastapi_taskflow.backends.sqlite"),  # on 3.12 and later
+)
+
+
 def run_block(text: str, folder: Path) -> None:
     """Run a block in the folder that was laid out for it, in a process of its own."""
     script = folder / "the_block.py"
     script.write_text(text)
     done = subprocess.run(
-        [sys.executable, "-P", "-W", "error::DeprecationWarning", str(RUNNER), str(script)],
+        [sys.executable, "-P", *WARNINGS, str(RUNNER), str(script)],
         cwd=folder,
         capture_output=True,
         text=True,

@@ -202,6 +202,7 @@ class WorkerOut(BaseModel):
     pid: int
     version: str
     backends: list[str]
+    slots: dict[str, int] = Field(description="How many jobs it runs at a time, by backend.")
     queues: list[str] = Field(description="Empty: all of them.")
     running: int
     started_at: datetime
@@ -290,6 +291,7 @@ def _fields(text: str) -> dict[str, Any]:
 
 def worker_out(record: WorkerRecord) -> WorkerOut:
     """A worker's row."""
-    lists = {name: from_json(getattr(record, name)) for name in ("backends", "queues")}
-    plain = {name: getattr(record, name) for name in WorkerOut.model_fields if name not in lists}
-    return WorkerOut(**plain, **lists)
+    texts = ("backends", "slots", "queues")
+    parsed = {name: from_json(getattr(record, name)) for name in texts}
+    plain = {name: getattr(record, name) for name in WorkerOut.model_fields if name not in parsed}
+    return WorkerOut(**plain, **parsed)

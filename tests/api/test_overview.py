@@ -139,6 +139,8 @@ async def test_a_malformed_reason_is_422(client: AsyncClient) -> None:
 async def test_the_workers(client: AsyncClient) -> None:
     [worker] = await get(client, "/jobs/workers")
     assert "asyncio" in worker["backends"]
+    assert set(worker["slots"]) == set(worker["backends"])
+    assert worker["slots"]["asyncio"] >= 1
     assert worker["running"] == 0
 
 
