@@ -102,6 +102,11 @@ def current_job() -> JobContext:
     return _current.get() or JobContext()
 
 
+def in_attempt() -> bool:
+    """Whether a job runs here."""
+    return _current.get() is not None
+
+
 def enter(context: JobContext) -> "Token[JobContext | None]":
     """Make `context` the current one; give the token to `leave`."""
     return _current.set(context)

@@ -40,6 +40,9 @@ for suspects every LOOK_SECONDS."""
 HELD_UP_SECONDS = 0.05
 """How soon to look again for a due job that could not be taken."""
 
+ENDING_SECONDS = 5.0
+"""How long a stopping process waits for the calls that it stopped."""
+
 GIVE_BACK_SECONDS = 5.0
 """How long a stopping process tries to give jobs back while the database is away."""
 
@@ -345,8 +348,9 @@ class Dispatcher:
             await self._drain(at_once or asyncio.Event())
         for call in self.calls:
             self._backends[call.claimed.backend].release(call)
-        if self._calls:
-            await asyncio.wait(self._calls.values(), timeout=5.0)
+        ending = [task for call, task in self._calls.items() if self._ends_soon(call)]
+        if ending:
+            await asyncio.wait(ending, timeout=ENDING_SECONDS)
         left = {call.claimed.id: call.claimed.fence for call in self._calls}
         if left:
             logger.warning("%d jobs cannot be stopped here; they are given back", len(left))
@@ -354,6 +358,12 @@ class Dispatcher:
         for task in list(self._calls.values()):
             task.cancel()
         return len(left)
+
+    def _ends_soon(self, call: Call) -> bool:
+        """Whether a released call can be stopped, or has only its end to write."""
+        backend = self._backends[call.claimed.backend]
+        stops = backend.stops_async if call.definition.is_async else backend.stops_sync
+        return stops or not call.occupies
 
     async def _drain(self, at_once: asyncio.Event) -> None:
         hurry = self._loop.create_task(at_once.wait())

@@ -299,10 +299,13 @@ class NotSerializable(ResultError):
 
 
 class WaitTimeout(ResultError, TimeoutError):
-    """The job did not finish within the time given to `wait` or `result`."""
+    """The job did not finish within the time given to `wait` or `result`, or until this process
+    was asked to stop.
+    """
 
-    def __init__(self, job_id: UUID, seconds: float, status: str) -> None:
-        super().__init__(f"Job {job_id} is still {status} after {seconds:g} s.")
+    def __init__(self, job_id: UUID, seconds: float | None, status: str) -> None:
+        when = "as this process stops" if seconds is None else f"after {seconds:g} s"
+        super().__init__(f"Job {job_id} is still {status} {when}.")
 
 
 class UncommittedJob(ResultError):

@@ -89,26 +89,26 @@ class Job(Generic[R_co]):
         """The job once it has finished, however it ended.
 
         Raises:
-            WaitTimeout: it is not finished after `timeout` seconds.
+            WaitTimeout: it is not finished after `timeout` seconds, or this process is to stop.
             JobNotFound: it was deleted, or its transaction was rolled back.
         """
         return job_of(await self._finished(timeout), self._runtime)
 
     async def _finished(self, timeout: float | None) -> JobRecord:
-        if self._uncommitted and await self._runtime.status_of(self.id) is None:
+        if self._uncommitted and await self._runtime.waiting.status_of(self.id) is None:
             raise UncommittedJob(self.id)
         end = None if timeout is None else time.monotonic() + timeout
         while True:
             left = None if end is None else max(end - time.monotonic(), 0.0)
-            in_time = await self._runtime.wait_for(self.id, left)
+            in_time = await self._runtime.waiting.until_finished(self.id, left)
             record = await self._runtime.store.read(queries.get_job, self.id)
             if record is None:
                 raise JobNotFound(self.id)
             status = JobStatus(record.status)
             if status.is_final:
                 return record
-            if not in_time and timeout is not None:
-                raise WaitTimeout(self.id, timeout, status)
+            if not in_time:
+                raise self._too_late(timeout, status)
 
     def wait_sync(self, timeout: float | None = None) -> "Job[R_co]":
         """The same, blocking."""
@@ -121,9 +121,14 @@ class Job(Generic[R_co]):
             job = self.refresh_sync()
             if job.status.is_final:
                 return job
-            if end is not None and timeout is not None and time.monotonic() >= end:
-                raise WaitTimeout(self.id, timeout, job.status)
+            if not self._runtime.waiting.is_allowed or (
+                end is not None and time.monotonic() >= end
+            ):
+                raise self._too_late(timeout, job.status)
             time.sleep(SYNC_LOOK_SECONDS)
+
+    def _too_late(self, timeout: float | None, status: JobStatus) -> WaitTimeout:
+        return WaitTimeout(self.id, timeout if self._runtime.waiting.is_allowed else None, status)
 
     async def result(self, timeout: float | None = None) -> R_co:
         """What the task returned, once it has; None for a task with `store_result=False`.

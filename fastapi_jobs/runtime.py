@@ -24,13 +24,14 @@ from fastapi_jobs.lifecycle_log import lifecycle_log, load_observers
 from fastapi_jobs.registry import TaskDefinition, registry
 from fastapi_jobs.signals import Observers
 from fastapi_jobs.status import JobStatus
-from fastapi_jobs.store import Store, queries
+from fastapi_jobs.stop_signals import StopSignals
+from fastapi_jobs.store import Store
 from fastapi_jobs.store.hint import HintQueued
 from fastapi_jobs.store.insert import InsertJobs
 from fastapi_jobs.store.rows import IdempotencyWish, Inserted, NewJob
 from fastapi_jobs.store.unique import InsertUnique
 from fastapi_jobs.store.watcher import Watcher
-from fastapi_jobs.waiting import Waiters
+from fastapi_jobs.waiting import Waiting
 from fastapi_jobs.worker import Worker
 
 logger = logging.getLogger("fastapi_jobs")
@@ -81,6 +82,7 @@ class Runtime:
             settings.database_url,
             durability=settings.durability,
             auto_migrate=None if settings.migrate == "auto" else settings.migrate,
+            timeout=settings.store_timeout,
         )
         self.observers = Observers()
         self.dispatcher: Dispatcher | None = None
@@ -89,9 +91,10 @@ class Runtime:
         self.has_opened = False
         self.loop: asyncio.AbstractEventLoop | None = None
         """The event loop of the started app, until it is stopped."""
+        self.waiting = Waiting(self.store)
+        self._signals: StopSignals | None = None
         self._backends: dict[str, Backend] = {}
         self._watcher: Watcher | None = None
-        self._waiters: dict[asyncio.AbstractEventLoop, Waiters] = {}
         self._undo: list[Callable[[], None]] = []
         self._said_nobody_dispatches = False
         self._lock = threading.Lock()
@@ -135,6 +138,8 @@ class Runtime:
         self.loop = asyncio.get_running_loop()
         try:
             await self.loop.run_in_executor(None, self.open)
+            if self._signals is None:
+                self._signals = StopSignals(self.waiting.let_go)
             self.load_tasks()
             if self.dispatches and self.dispatcher is None:
                 await self._start_dispatching(frozenset(only_queues), only_backends)
@@ -208,6 +213,9 @@ class Runtime:
         although their jobs were given back: unless it is 0, the process should exit now.
         """
         loop = asyncio.get_running_loop()
+        signals, self._signals = self._signals, None
+        if signals is not None:
+            signals.close()
         dispatcher, self.dispatcher = self.dispatcher, None
         left = 0
         if dispatcher is not None:
@@ -217,9 +225,7 @@ class Runtime:
         self._backends = {}
         watcher, self._watcher = self._watcher, None
         worker, self.worker = self.worker, None
-        for each in self._waiters.values():
-            each.close()
-        self._waiters.clear()
+        self.waiting.close()
         if watcher is not None:
             await loop.run_in_executor(None, watcher.close)
         if worker is not None:
@@ -283,8 +289,8 @@ class Runtime:
                 worker = dispatcher.offer(job, definition, backend)
                 if worker is not None:
                     landing = Landing(dispatcher, job, definition, backend, loop.create_future())
-                    only = InsertJobs((job,), worker, backend, self.settings.store_timeout)
-                    self.store.write_for(landing, only, loop)
+                    only = InsertJobs((job,), worker, backend)
+                    self.store.write_for(landing, only, loop, landing.answer)
                     return (await landing.answer)[0]
         return (await self.store.write(self._plain([job])))[0]
 
@@ -346,10 +352,10 @@ class Runtime:
         return self._unique(jobs, None) if keyed else self._plain(jobs)
 
     def _plain(self, jobs: Sequence[NewJob]) -> InsertJobs:
-        return InsertJobs(jobs, patience=self.settings.store_timeout)
+        return InsertJobs(jobs)
 
     def _unique(self, jobs: Sequence[NewJob], wish: IdempotencyWish | None) -> InsertUnique:
-        return InsertUnique(jobs, wish, patience=self.settings.store_timeout)
+        return InsertUnique(jobs, wish)
 
     def _say_nobody_dispatches(self) -> None:
         if not self._said_nobody_dispatches:
@@ -359,29 +365,3 @@ class Runtime:
                 "they wait for an app that was started, or for: fastapi-jobs worker",
                 self.name,
             )
-
-    # Waiting.
-
-    async def wait_for(self, job_id: UUID, timeout: float | None) -> bool:
-        """Wait until the job seems finished; False after `timeout` seconds."""
-        loop = asyncio.get_running_loop()
-        waiters = self._waiters.get(loop)
-        if waiters is None:
-            for other in [each for each in self._waiters if each.is_closed()]:
-                self._waiters.pop(other).forget()
-            waiters = self._waiters[loop] = Waiters(self.store)
-        done = asyncio.Event()
-        waiting = asyncio.ensure_future(waiters.until(job_id, done, timeout))
-        await asyncio.sleep(0)  # it is registered: whatever ends from now on is heard
-        try:
-            status = await self.status_of(job_id)
-            if status is None or status.is_final:
-                done.set()
-            return await waiting
-        finally:
-            waiting.cancel()
-
-    async def status_of(self, job_id: UUID) -> JobStatus | None:
-        """The job's status, or None when there is no such job."""
-        found = await self.store.read(queries.get_status, [job_id])
-        return found.get(job_id)

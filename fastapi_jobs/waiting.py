@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from uuid import UUID
 
+from fastapi_jobs.context import in_attempt
 from fastapi_jobs.errors import FastAPIJobsError
 from fastapi_jobs.status import JobStatus
 from fastapi_jobs.store import Store, queries
@@ -56,6 +57,11 @@ class Waiters:
             for event in self._waiting.get(job_id, ()):
                 event.set()
 
+    def let_go(self) -> None:
+        """Wake all who wait, to think again; from any thread, or a signal's handler."""
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(lambda: self._wake(list(self._waiting)))
+
     async def _look(self) -> None:
         while self._waiting:
             young = time.monotonic() - self._youngest < QUICK_FOR
@@ -78,3 +84,58 @@ class Waiters:
         self._unlisten()
         if self._task is not None:
             self._task.cancel()
+
+
+class Waiting:
+    """Those who wait on any event loop of this process."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._waiters: dict[asyncio.AbstractEventLoop, Waiters] = {}
+        self._is_leaving = False
+
+    def let_go(self) -> None:
+        """This process was asked to stop: whoever waits would hold that up."""
+        self._is_leaving = True
+        for each in list(self._waiters.values()):
+            each.let_go()
+
+    @property
+    def is_allowed(self) -> bool:
+        """Whether the caller may wait: jobs may, even in a process that was asked to stop."""
+        return not self._is_leaving or in_attempt()
+
+    async def until_finished(self, job_id: UUID, timeout: float | None) -> bool:
+        """Wait until the job seems finished; False after `timeout` seconds, and where the caller
+        may not wait. True also when it should think again.
+        """
+        if not self.is_allowed:
+            return False
+        loop = asyncio.get_running_loop()
+        waiters = self._waiters.get(loop)
+        if waiters is None:
+            for other in [each for each in self._waiters if each.is_closed()]:
+                self._waiters.pop(other).forget()
+            waiters = self._waiters[loop] = Waiters(self._store)
+        done = asyncio.Event()
+        waiting = asyncio.ensure_future(waiters.until(job_id, done, timeout))
+        await asyncio.sleep(0)  # it is registered: whatever ends from now on is heard
+        try:
+            status = await self.status_of(job_id)
+            if status is None or status.is_final or not self.is_allowed:
+                done.set()
+            return await waiting
+        finally:
+            waiting.cancel()
+
+    async def status_of(self, job_id: UUID) -> JobStatus | None:
+        """The job's status, or None when there is no such job."""
+        found = await self._store.read(queries.get_status, [job_id])
+        return found.get(job_id)
+
+    def close(self) -> None:
+        """Stop looking; whoever comes after that may wait again."""
+        for each in self._waiters.values():
+            each.close()
+        self._waiters.clear()
+        self._is_leaving = False

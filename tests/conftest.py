@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from fastapi_jobs import heap
+from fastapi_jobs.backends.threads import CALL_THREADS
 from run import POSTGRES_BIN_VARIABLE
 from tests.servers import PostgresServer, find_postgres, wait_until
 
@@ -34,7 +35,8 @@ def leftovers() -> list[str]:
     threads = [
         f"thread {thread.name!r}"
         for thread in threading.enumerate()
-        if thread.name.startswith("fastapi-jobs") and not thread.daemon
+        if thread.name.startswith(CALL_THREADS)
+        or (thread.name.startswith("fastapi-jobs") and not thread.daemon)
     ]
     return threads + [f"child process {pid}" for pid in _our_children()]
 

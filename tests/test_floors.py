@@ -19,7 +19,7 @@ FLOORS = {
     3: "runner injection capture reports",
     2: "store registry",
     1: "listing models conf retry options serialization context signals channel logged",
-    0: "status errors clock wording failpoints process_identity slots heap",
+    0: "status errors clock wording failpoints process_identity slots heap stop_signals",
 }
 
 CELERY = ("backends.celery", "celery_worker", "celery_app")

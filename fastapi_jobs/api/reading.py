@@ -121,12 +121,15 @@ async def get_job(
 async def _finished(access: Access, record: JobRecord, wait: float) -> JobRecord:
     end = time.monotonic() + min(wait, access.runtime.settings.max_wait)
     # An attempt that ends in a retry wakes whoever waits, too.
+    runtime = access.runtime
     while not JobStatus(record.status).is_final and (left := end - time.monotonic()) > 0:
-        await access.runtime.wait_for(record.id, left)
-        now = await access.runtime.store.read(queries.get_job, record.id)
+        may_wait_on = await runtime.waiting.until_finished(record.id, left)
+        now = await runtime.store.read(queries.get_job, record.id)
         if now is None:
             raise JobNotFound(record.id)
         record = now
+        if not may_wait_on:
+            break
     return record
 
 

@@ -3,9 +3,14 @@
 import asyncio
 import contextvars
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future
+from queue import Empty, SimpleQueue
 
 from fastapi_jobs.runner import Call, Report, call_async, call_sync
+
+CALL_THREADS = "fastapi-jobs-call"
+"""How the names of these threads begin."""
 
 _local = threading.local()
 
@@ -17,7 +22,7 @@ class CallThreads:
     """
 
     def __init__(self, size: int, name: str) -> None:
-        self._pool = ThreadPoolExecutor(size, thread_name_prefix=f"fastapi-jobs-{name}")
+        self._pool = _Pool(size, f"{CALL_THREADS}-{name}")
         self._loops: list[asyncio.AbstractEventLoop] = []
 
     async def run(self, call: Call) -> Report:
@@ -25,19 +30,19 @@ class CallThreads:
         loop = asyncio.get_running_loop()
         function = self._run_async if call.definition.is_async else call_sync
         context = contextvars.copy_context()
-        future = loop.run_in_executor(self._pool, context.run, function, call)
+        future = self._pool.submit(lambda: context.run(function, call))
         timer = None
         if call.timeout is not None and not call.definition.is_async:
             timer = loop.call_later(call.timeout, call.mark_overdue)
         try:
-            return await future
+            return await asyncio.wrap_future(future)
         finally:
             if timer is not None:
                 timer.cancel()
 
     def stop(self) -> None:
         """Take no more calls; threads that still run are left to the end of the process."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool.stop()
         for loop in self._loops:
             if not loop.is_running():
                 loop.close()
@@ -49,3 +54,55 @@ class CallThreads:
             self._loops.append(runner.get_loop())
         # A runner keeps one context for all it runs; each job has its own.
         return runner.run(call_async(call), context=contextvars.copy_context())
+
+
+class _Pool:
+    """A ThreadPoolExecutor whose threads the interpreter does not wait for at its end: a function
+    that never ends must not keep a process alive whose jobs were given back.
+    """
+
+    def __init__(self, size: int, name: str) -> None:
+        self._size, self._name = size, name
+        self._work: SimpleQueue[tuple[Future[Report], Callable[[], Report]] | None] = SimpleQueue()
+        self._idle = threading.Semaphore(0)
+        self._threads = 0
+
+    def submit(self, function: Callable[[], Report]) -> "Future[Report]":
+        """Run `function` in a thread; called on one event loop."""
+        future: Future[Report] = Future()
+        self._work.put((future, function))
+        if not self._idle.acquire(blocking=False) and self._threads < self._size:
+            self._threads += 1
+            name = f"{self._name}_{self._threads}"
+            threading.Thread(target=self._serve, name=name, daemon=True).start()
+        return future
+
+    def stop(self) -> None:
+        """Cancel what has not begun, and end the threads that are idle."""
+        try:
+            while waiting := self._work.get_nowait():
+                waiting[0].cancel()
+        except Empty:
+            pass
+        self._work.put(None)
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                work = self._work.get_nowait()
+            except Empty:
+                self._idle.release()
+                work = self._work.get()
+            if work is None:
+                self._work.put(None)  # for the next
+                return
+            future, function = work
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                report = function()
+            except BaseException as error:
+                future.set_exception(error)
+            else:
+                future.set_result(report)
+            del work, future, function

@@ -1,18 +1,20 @@
 """One database: how its connections are made, and what its errors mean."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from enum import Enum
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Engine, create_engine, event, make_url, text
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.pool import NullPool
 
 from fastapi_jobs.errors import DriverMissing, StoreUnavailable
+from fastapi_jobs.store.stalls import Waits
 
 BUSY_SECONDS = 1.0
 """How long one SQLite statement waits for another process's write lock before it is repeated, and
@@ -34,6 +36,17 @@ CONNECTIONS = 9
 four readers, and one more for whatever looks."""
 
 
+NETWORK = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,  # milliseconds
+}
+"""When a connection counts as lost: what is sent is not acknowledged, or nobody is there any more.
+What the URL says wins."""
+
+
 class Trouble(Enum):
     """What an exception of the driver says about trying again."""
 
@@ -51,6 +64,7 @@ class Database:
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.name = self.url.render_as_string(hide_password=True)
         self._durability = durability
+        self.waits = Waits()
         if self.is_sqlite and self.url.database:
             Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
         self.writing = self._engine(writing=True)
@@ -62,8 +76,9 @@ class Database:
 
     def _engine(self, *, writing: bool) -> Engine:
         if not self.is_sqlite:
-            # A reader that waits for ever would hide an outage from /health.
-            arguments: dict[str, Any] = {"connect_timeout": 5}
+            arguments = {
+                name: value for name, value in NETWORK.items() if name not in self.url.query
+            }
             try:
                 engine = create_engine(
                     self.url,
@@ -74,6 +89,7 @@ class Database:
                 )
             except ModuleNotFoundError as error:
                 raise DriverMissing(self.name, error.name or str(error)) from error
+            event.listen(engine, "connect", self.waits.opened, insert=True)
             if writing:
                 event.listen(engine, "connect", self._tune_postgresql)
             return engine
@@ -133,6 +149,22 @@ class Database:
         reason = str(cause).strip().splitlines()[0] if str(cause).strip() else repr(cause)
         return StoreUnavailable(self.name, reason)
 
+    @contextmanager
+    def reader(self) -> Iterator[Connection]:
+        """A connection that reads, cut when the server says nothing for too long."""
+        if self.is_sqlite:
+            with self.reading.connect() as connection:
+                yield connection
+            return
+        pool = self.reading.pool
+        with self.waits.counted() as wait, self.reading.connect() as connection:
+            wait.connection = connection.connection.driver_connection
+            try:
+                yield connection
+            finally:
+                if self.reading.pool is not pool:  # disposed: nobody else would close it
+                    connection.invalidate()
+
     def ping(self) -> None:
         """Read once.
 
@@ -140,7 +172,7 @@ class Database:
             StoreUnavailable: the database does not answer.
         """
         try:
-            with self.reading.connect() as connection:
+            with self.reader() as connection:
                 connection.execute(text("SELECT 1"))
         except (OperationalError, InterfaceError, DBAPIError, OSError) as error:
             raise self.unavailable(error) from error

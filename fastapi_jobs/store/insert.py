@@ -15,7 +15,7 @@ from fastapi_jobs.status import JobStatus
 from fastapi_jobs.store.prepared import Prepared, PreparedQuery, prepared_insert
 from fastapi_jobs.store.rows import Inserted, NewJob
 from fastapi_jobs.store.tables import QUEUED, attempts, has_status, jobs, queues, tags, workers
-from fastapi_jobs.store.transaction import Operation, Transaction
+from fastapi_jobs.store.transaction import Operation, Patience, Transaction
 
 PLAIN = (
     *("id", "task", "queue", "backend", "status", "priority", "args", "attempt", "fence"),
@@ -91,7 +91,7 @@ class InsertJobs(Operation[list[Inserted]]):
     claimer: UUID | None = None
     """The worker that keeps a slot free for the (only) job."""
     claimer_backend: str = ""
-    patience: float | None = 10.0
+    patience: float | Patience | None = Patience.STORE_TIMEOUT
 
     order = 0
     failpoint = "insert"

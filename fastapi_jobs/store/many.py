@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi_jobs.errors import IllegalMove, JobNotFound
 from fastapi_jobs.status import JobStatus
 from fastapi_jobs.store.moves import DeleteJobs, RequestCancel, RetryJob
-from fastapi_jobs.store.transaction import Operation, Transaction
+from fastapi_jobs.store.transaction import Operation, Patience, Transaction
 
 
 @dataclass(slots=True)
@@ -28,7 +28,7 @@ class CancelJobs(Operation[Changed]):
 
     ids: Sequence[UUID]
     now: datetime
-    patience: float | None = 10.0
+    patience: float | Patience | None = Patience.STORE_TIMEOUT
 
     def apply_one(self, tx: Transaction) -> Changed | Exception:
         return _counted(tx, [RequestCancel(each, self.now) for each in self.ids])
@@ -40,7 +40,7 @@ class RetryJobs(Operation[Changed]):
 
     ids: Sequence[UUID]
     now: datetime
-    patience: float | None = 10.0
+    patience: float | Patience | None = Patience.STORE_TIMEOUT
     _moves: list[RetryJob] = field(default_factory=list, repr=False)
     """Kept over a repetition: each knows whether a try before this one did it."""
 
@@ -56,7 +56,7 @@ class DeleteMany(Operation[Changed]):
     """Delete finished jobs."""
 
     ids: Sequence[UUID]
-    patience: float | None = 10.0
+    patience: float | Patience | None = Patience.STORE_TIMEOUT
     _delete: DeleteJobs | None = field(default=None, repr=False)
 
     def apply_one(self, tx: Transaction) -> Changed | Exception:

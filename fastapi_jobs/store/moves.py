@@ -25,7 +25,7 @@ from fastapi_jobs.store.tables import (
     logs,
     tags,
 )
-from fastapi_jobs.store.transaction import Operation, Transaction
+from fastapi_jobs.store.transaction import Operation, Patience, Transaction
 
 
 def _refusal(
@@ -46,7 +46,7 @@ class RequestCancel(Operation[JobStatus]):
     id: UUID
     now: datetime
     reason: str = "cancelled on request"
-    patience: float | None = 10.0
+    patience: float | Patience | None = Patience.STORE_TIMEOUT
 
     def apply_one(self, tx: Transaction) -> JobStatus | Exception:
         while True:
@@ -95,7 +95,7 @@ class RetryJob(Operation[JobStatus]):
 
     id: UUID
     now: datetime
-    patience: float | None = 10.0
+    patience: float | Patience | None = Patience.STORE_TIMEOUT
     _moved: bool = field(default=False, repr=False)
     """A try before this one did it: its commit may have been lost on the way back."""
 
@@ -165,7 +165,7 @@ class EditJob(Operation[JobStatus]):
     """Of `priority`, `queue`, `run_after` (datetime or None), `tags` (a sequence of str)."""
     seen: JobRecord | None = None
     """What the caller saw; unless the job is still like that, it is a JobChanged."""
-    patience: float | None = 10.0
+    patience: float | Patience | None = Patience.STORE_TIMEOUT
     _edited: JobStatus | None = field(default=None, repr=False)
     """What a try before this one came to: its commit may have been lost on the way back."""
 
@@ -220,7 +220,7 @@ class DeleteJobs(Operation[int]):
     ids: Sequence[UUID]
     must: bool = False
     """True: a single job whose status forbids it is an error."""
-    patience: float | None = 10.0
+    patience: float | Patience | None = Patience.STORE_TIMEOUT
     _deleted: int = field(default=0, repr=False)
     """What a try before this one deleted: its commit may have been lost on the way back."""
 

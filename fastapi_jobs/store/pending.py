@@ -4,9 +4,11 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
+from concurrent.futures import InvalidStateError
+from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
-from fastapi_jobs.store.transaction import Operation
+from fastapi_jobs.store.transaction import Operation, Patience
 
 logger = logging.getLogger("fastapi_jobs.store")
 
@@ -27,21 +29,42 @@ class Waiter(Protocol[R_in]):
 
 
 class Pending:
-    """An operation and whom to answer."""
+    """An operation and whom to answer.
 
-    __slots__ = ("deadline", "future", "loop", "operation")
+    `caller` is who is told that it takes too long, while `future` still hears what became of it.
+    """
+
+    __slots__ = ("caller", "deadline", "future", "is_late", "loop", "operation")
 
     def __init__(
         self,
         operation: Operation[Any],
         future: Waiter[Any],
         loop: asyncio.AbstractEventLoop | None,
+        timeout: float,
+        caller: Waiter[Any] | None = None,
     ) -> None:
         self.operation = operation
         self.future = future
         self.loop = loop
+        self.caller = future if caller is None else caller
+        self.is_late = False
+        """Its caller was told."""
         patience = operation.patience
-        self.deadline = None if patience is None else time.monotonic() + patience
+        if patience is None:
+            self.deadline = None
+        else:
+            seconds = timeout if isinstance(patience, Patience) else patience
+            self.deadline = time.monotonic() + seconds
+
+    def tell_late(self, error: Exception) -> None:
+        """Its time is over, whatever may still become of it; from any thread."""
+        self.is_late = True
+        if self.loop is None:
+            _settle(self.caller, error)
+            return
+        with suppress(RuntimeError):  # the loop is closed: nobody waits there any more
+            self.loop.call_soon_threadsafe(_settle, self.caller, error)
 
 
 def deliver(answers: Sequence[tuple[Pending, Any]]) -> None:
@@ -70,7 +93,10 @@ def _settle_all(answers: Sequence[tuple[Any, Any]]) -> None:
 def _settle(future: Any, answer: Any) -> None:
     if future.done():
         return
-    if isinstance(answer, Exception):
-        future.set_exception(answer)
-    else:
-        future.set_result(answer)
+    try:
+        if isinstance(answer, Exception):
+            future.set_exception(answer)
+        else:
+            future.set_result(answer)
+    except InvalidStateError:
+        logger.debug("a caller was told of its time's end just before its answer came")

@@ -8,7 +8,7 @@ from sqlalchemy import update
 
 from fastapi_jobs.store.lanes import known_queue
 from fastapi_jobs.store.tables import queues
-from fastapi_jobs.store.transaction import Operation, Transaction
+from fastapi_jobs.store.transaction import Operation, Patience, Transaction
 
 
 @dataclass(slots=True)
@@ -19,7 +19,7 @@ class PauseQueue(Operation[None]):
     now: datetime
     by: str | None = None
     reason: str | None = None
-    patience: float | None = 10.0
+    patience: float | Patience | None = Patience.STORE_TIMEOUT
 
     def apply_one(self, tx: Transaction) -> None:
         _set(
@@ -37,7 +37,7 @@ class ResumeQueue(Operation[None]):
     """Start jobs of a queue again."""
 
     queue: str
-    patience: float | None = 10.0
+    patience: float | Patience | None = Patience.STORE_TIMEOUT
 
     def apply_one(self, tx: Transaction) -> None:
         _set(tx, self.queue, paused=False, paused_at=None, paused_by=None, pause_reason=None)

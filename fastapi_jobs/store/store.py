@@ -12,9 +12,11 @@ from sqlalchemy import Connection, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from fastapi_jobs.errors import StoreUnavailable
 from fastapi_jobs.store.database import ALONE_LOCK_MILLISECONDS, Database, Trouble
 from fastapi_jobs.store.migrate import HEAD, current_revision, require_head, upgrade
 from fastapi_jobs.store.pending import Waiter
+from fastapi_jobs.store.stalls import CUT_SECONDS, Sweeper
 from fastapi_jobs.store.transaction import Hints, Operation
 from fastapi_jobs.store.writer import Writer
 
@@ -28,10 +30,17 @@ class Store:
     """Everything that touches the database goes through here."""
 
     def __init__(
-        self, url: str, *, durability: str = "full", auto_migrate: bool | None = None
+        self,
+        url: str,
+        *,
+        durability: str = "full",
+        auto_migrate: bool | None = None,
+        timeout: float = 10.0,
     ) -> None:
         self.database = Database(url, durability=durability)
         self.auto_migrate = self.database.is_sqlite if auto_migrate is None else auto_migrate
+        self._timeout = timeout
+        self._sweeper: Sweeper | None = None
         self._listeners: list[Callable[[Hints], None]] = []
         self._lock = threading.Lock()
         self._writer: Writer | None = None
@@ -42,7 +51,7 @@ class Store:
     def forget_threads(self) -> None:
         """After a fork: the child has none of the parent's threads; it opens its own when asked."""
         self._lock = threading.Lock()
-        self._writer = self._aside = self._readers = None
+        self._writer = self._aside = self._readers = self._sweeper = None
         self.database.forget_connections()
 
     def open(self) -> None:
@@ -70,9 +79,18 @@ class Store:
                     name="fastapi-jobs-writer-aside",
                     max_batch=1,
                     lock_milliseconds=ALONE_LOCK_MILLISECONDS,
+                    timeout=self._timeout,
                 )
             self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="fastapi-jobs-reader")
-            self._writer = Writer(self.database, on_commit=self._heard, aside=self._aside)
+            self._writer = Writer(
+                self.database, on_commit=self._heard, aside=self._aside, timeout=self._timeout
+            )
+            if self._aside is not None:
+                self._sweeper = Sweeper(
+                    self.database.waits,
+                    [self._writer.tell_the_late, self._aside.tell_the_late],
+                    cut_seconds=max(CUT_SECONDS, 4 * self._timeout),
+                )
 
     @property
     def is_open(self) -> bool:
@@ -107,10 +125,17 @@ class Store:
         return self._writer_for(operation).write(operation)
 
     def write_for(
-        self, waiter: Waiter[R], operation: Operation[R], loop: asyncio.AbstractEventLoop
+        self,
+        waiter: Waiter[R],
+        operation: Operation[R],
+        loop: asyncio.AbstractEventLoop,
+        caller: Waiter[R] | None = None,
     ) -> None:
-        """The same for a waiter of one's own, told on `loop`, which is the running one."""
-        self._writer_for(operation).write_for(waiter, operation, loop)
+        """The same for a waiter of one's own, told on `loop`, which is the running one.
+
+        `caller` alone is told when the patience ends while the operation is with the server.
+        """
+        self._writer_for(operation).write_for(waiter, operation, loop, caller)
 
     def write_sync(self, operation: Operation[R]) -> R:
         """The same, blocking."""
@@ -133,31 +158,49 @@ class Store:
         """Run a function of `queries` on a reader's thread.
 
         Raises:
-            StoreUnavailable: the database does not answer.
+            StoreUnavailable: the database does not answer within `store_timeout`.
         """
         if self._readers is None:
             self.open()
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(
-            self._readers, lambda: self.read_sync(query, *args, **kwargs)
-        )
+        reading = loop.run_in_executor(self._readers, lambda: self._read(query, *args, **kwargs))
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await reading
+        except TimeoutError:
+            raise self._no_answer() from None
+
+    def _no_answer(self) -> StoreUnavailable:
+        return StoreUnavailable(self.database.name, f"no answer for {self._timeout:g} s")
 
     def read_sync(
         self, query: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs
     ) -> R:
         """The same, blocking."""
-        if self._writer is None:
+        readers = self._readers
+        if readers is None:
             self.open()
+            return self.read_sync(query, *args, **kwargs)
+        reading = readers.submit(lambda: self._read(query, *args, **kwargs))
+        try:
+            return reading.result(self._timeout)
+        except TimeoutError:
+            reading.cancel()
+            raise self._no_answer() from None
+
+    def _read(
+        self, query: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
         tries = 3
         while True:
             try:
-                with self.database.reading.connect() as connection:
+                with self.database.reader() as connection:
                     return query(connection, *args, **kwargs)
             except (DBAPIError, PoolTimeout, OSError) as error:
                 tries -= 1
                 if self.database.trouble(error) is Trouble.OURS:
                     raise
-                if tries == 0:
+                if tries == 0 or self._writer is None:
                     raise self.database.unavailable(error) from error
 
     def close(self, timeout: float = 5.0) -> None:
@@ -166,12 +209,17 @@ class Store:
             writer, self._writer = self._writer, None
             aside, self._aside = self._aside, None
             readers, self._readers = self._readers, None
+            sweeper, self._sweeper = self._sweeper, None
+        if sweeper is not None:
+            sweeper.hurry(timeout)
         if writer is not None:
             writer.close(timeout)
         if aside is not None:
             aside.close(timeout)
         if readers is not None:
             readers.shutdown(wait=True)
+        if sweeper is not None:
+            sweeper.close()
         self.database.dispose()
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from itertools import chain
 from typing import Any, ClassVar, Generic, Self, TypeVar
 from uuid import UUID
@@ -71,6 +72,13 @@ class Transaction:
         return [self.encode_id(each) for each in ids]
 
 
+class Patience(Enum):
+    """How long an operation waits for an unavailable database, where that is no number."""
+
+    STORE_TIMEOUT = "store_timeout"
+    """What the settings grant a caller."""
+
+
 class Operation(Generic[R]):
     """One wish to write. Safe to repeat: after a lost connection it is applied again.
 
@@ -87,7 +95,7 @@ class Operation(Generic[R]):
     alone: bool = False
     """True for an operation that may wait for somebody else's transaction."""
 
-    patience: float | None = None
+    patience: float | Patience | None = None
     """Seconds to wait for an unavailable database; None waits for ever."""
 
     refuse_when_full: bool = False

@@ -18,7 +18,7 @@ from fastapi_jobs.store.insert import birth_status, insert_tags, refusal_of_full
 from fastapi_jobs.store.queries import get_job
 from fastapi_jobs.store.rows import IdempotencyWish, Inserted, NewJob, UniqueWish
 from fastapi_jobs.store.tables import has_status, idempotency, jobs
-from fastapi_jobs.store.transaction import Operation, Transaction
+from fastapi_jobs.store.transaction import Operation, Patience, Transaction
 
 
 @dataclass(slots=True)
@@ -27,7 +27,7 @@ class InsertUnique(Operation[list[Inserted]]):
 
     jobs: Sequence[NewJob]
     idempotency: IdempotencyWish | None = None
-    patience: float | None = 10.0
+    patience: float | Patience | None = Patience.STORE_TIMEOUT
 
     order = 0
     alone = True

@@ -76,14 +76,16 @@ class Pulse:
             .where(workers.c.id == worker)
             .values(beat=workers.c.beat + 1, heartbeat_at=now, running=running)
         )
-        connection = self._connect()
-        with connection.begin():
-            return bool(connection.execute(statement).rowcount)
+        with self._database.waits.counted() as wait:
+            connection = self._connect()
+            wait.connection = connection.connection.driver_connection
+            with connection.begin():
+                return bool(connection.execute(statement).rowcount)
 
     def others(self, worker: UUID) -> list[Seen]:
         """Every other worker's row."""
         columns = (workers.c[name] for name in ("id", "beat", "machine", "pid", "pid_started"))
-        with self._database.reading.connect() as connection:
+        with self._database.reader() as connection:
             rows = connection.execute(select(*columns).where(workers.c.id != worker))
             return [Seen(*row) for row in rows]
 
@@ -103,7 +105,7 @@ class Pulse:
         statement = select(jobs.c.id, jobs.c.fence).where(
             has_status(JobStatus.RUNNING), *conditions
         )
-        with self._database.reading.connect() as connection:
+        with self._database.reader() as connection:
             return [(row.id, row.fence) for row in connection.execute(statement)]
 
     def _connect(self) -> Connection:

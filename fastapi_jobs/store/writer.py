@@ -8,8 +8,9 @@ import logging
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
@@ -29,6 +30,9 @@ R = TypeVar("R")
 
 MAX_BATCH = 500
 CHANNEL = "fastapi_jobs"
+STALLED_SECONDS = 0.1
+"""A transaction that takes longer may keep callers beyond their patience."""
+
 PARKED_SECONDS = 0.2
 """How long operations that wait for somebody else's transaction leave the writer to the others."""
 
@@ -47,12 +51,16 @@ class Writer:
         max_batch: int = MAX_BATCH,
         aside: "Writer | None" = None,
         lock_milliseconds: int | None = None,
+        timeout: float = 10.0,
     ) -> None:
         self._database = database
         self._on_commit = on_commit
         self._max_batch = max_batch
         self._aside = aside
         self._lock_milliseconds = lock_milliseconds
+        self._timeout = timeout
+        self._under_way: Sequence[Pending] = ()
+        self._under_way_since = 0.0
         self._parked: deque[Pending] = deque()
         self._parked_until = 0.0
         self._queue: SimpleQueue[list[Pending] | None] = SimpleQueue()
@@ -80,10 +88,18 @@ class Writer:
         return future
 
     def write_for(
-        self, waiter: Waiter[R], operation: Operation[R], loop: asyncio.AbstractEventLoop
+        self,
+        waiter: Waiter[R],
+        operation: Operation[R],
+        loop: asyncio.AbstractEventLoop,
+        caller: Waiter[R] | None = None,
     ) -> None:
-        """The same for a waiter of one's own, told on `loop`, which is the running one."""
-        self._outboxes.add(loop, Pending(operation, waiter, loop))
+        """The same for a waiter of one's own, told on `loop`, which is the running one.
+
+        `caller` alone is told when the patience ends while the operation is with the server: the
+        waiter hears what becomes of it.
+        """
+        self._outboxes.add(loop, Pending(operation, waiter, loop, self._timeout, caller))
 
     def _put_all(self, some: list[Pending]) -> None:
         for start in range(0, len(some), self._max_batch):
@@ -92,14 +108,14 @@ class Writer:
     def write_sync(self, operation: Operation[R]) -> R:
         """The same for a caller without an event loop."""
         future: Future[R] = Future()
-        self.put(Pending(operation, future, None))
+        self.put(Pending(operation, future, None, self._timeout))
         return future.result()
 
     def send(self, operation: Operation[Any]) -> None:
         """Commit `operation` some time soon; a failure is logged."""
         future: Future[Any] = Future()
         future.add_done_callback(_log_failure)
-        self.put(Pending(operation, future, None))
+        self.put(Pending(operation, future, None, self._timeout))
 
     def put(self, pending: Pending) -> None:
         """Take an operation on; after the end it is refused at once."""
@@ -117,6 +133,37 @@ class Writer:
         self._closing.set()
         self._queue.put(None)
         self._thread.join(timeout + 2 * max(_PAUSES))
+
+    def tell_the_late(self, now: float) -> None:
+        """Answer whose patience ends while this thread waits for the server; for the sweeper.
+
+        What is with the server may be committed all the same. The rest will not be sent.
+        """
+        under_way = self._under_way
+        if not under_way or now - self._under_way_since < STALLED_SECONDS:
+            return
+        late = [
+            pending
+            for pending in (*under_way, *self._parked.copy(), *self._look_through_queue())
+            if pending.deadline is not None and now > pending.deadline and not pending.is_late
+        ]
+        if late:
+            stalled = now - self._under_way_since
+            error = StoreUnavailable(self._database.name, f"no answer for {stalled:.1f} s")
+            for pending in late:
+                pending.tell_late(error)
+            logger.warning("%s %d callers were told so.", error, len(late))
+
+    def _look_through_queue(self) -> list[Pending]:
+        taken = []
+        with suppress(Empty):
+            while True:
+                taken.append(self._queue.get_nowait())
+        for some in taken:
+            self._queue.put(some)
+        if self._ended:
+            self._refuse_the_rest()
+        return [pending for some in taken if some is not None for pending in some]
 
     # The thread's own side.
 
@@ -172,7 +219,7 @@ class Writer:
 
     def _commit(self, batch: list[Pending]) -> None:
         tries = 0
-        while batch:
+        while batch := self._without_the_late(batch):
             try:
                 answers, hints = self._transact(batch)
             except Exception as error:
@@ -196,6 +243,13 @@ class Writer:
                     self._announce(hints)
                 return None
         return None
+
+    def _without_the_late(self, batch: list[Pending]) -> list[Pending]:
+        if not any(pending.is_late for pending in batch):
+            return batch
+        error = StoreUnavailable(self._database.name, "its time was over before it was sent")
+        deliver([(pending, error) for pending in batch if pending.is_late])
+        return [pending for pending in batch if not pending.is_late]
 
     def _announce(self, hints: Hints) -> None:
         try:
@@ -231,8 +285,7 @@ class Writer:
         for pending in batch:
             groups[type(pending.operation)].append(pending)
         answers: list[tuple[Pending, Any]] = []
-        connection = self._connect()
-        with connection.begin():
+        with self._with_server(batch) as connection, connection.begin():
             tx = Transaction(connection, self._database)
             for kind in sorted(groups, key=lambda kind: kind.order):
                 group = groups[kind]
@@ -242,6 +295,20 @@ class Writer:
                 connection.execute(_NOTIFY)
             self.commits += 1
         return answers, tx.hints
+
+    @contextmanager
+    def _with_server(self, batch: Sequence[Pending]) -> Iterator[Connection]:
+        if self._database.is_sqlite:
+            yield self._connect()
+            return
+        self._under_way_since, self._under_way = time.monotonic(), batch
+        try:
+            with self._database.waits.counted() as wait:
+                connection = self._connect()
+                wait.connection = connection.connection.driver_connection
+                yield connection
+        finally:
+            self._under_way = ()
 
     def _connect(self) -> Connection:
         if self._connection is None:

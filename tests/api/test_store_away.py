@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from uuid import uuid4
 
+import pytest
 from fastapi import FastAPI
 
 from tests.api.conftest import make_jobs, serve
@@ -14,8 +15,9 @@ READS = ["/jobs", "/jobs/stats", "/jobs/queues", "/jobs/workers", ONE]
 READS += [f"{ONE}/{each}" for each in ("attempts", "logs", "result")]
 
 
+@pytest.mark.parametrize("frozen", [False, True], ids=["stopped", "frozen"])
 async def test_every_route_says_when_to_come_again(
-    postgres_server_factory: Callable[..., PostgresServer],
+    frozen: bool, postgres_server_factory: Callable[..., PostgresServer]
 ) -> None:
     server = postgres_server_factory()
     with server.fresh_database() as url:
@@ -23,7 +25,7 @@ async def test_every_route_says_when_to_come_again(
         jobs.init_app(app)
         async with serve(app) as client:
             assert (await client.get("/jobs/stats")).status_code == 200
-            server.stop()
+            (server.pause if frozen else server.stop)()
             try:
                 answers = [await client.get(path) for path in READS]
                 body = {"params": {"a": 1}}
@@ -34,7 +36,7 @@ async def test_every_route_says_when_to_come_again(
                 answers.append(await client.post("/jobs/bulk", json=bulk))
                 tasks = await client.get("/jobs/tasks")
             finally:
-                server.start()
+                (server.resume if frozen else server.start)()
     for answer in answers:
         assert (answer.status_code, answer.json()["code"]) == (503, "store_unavailable")
         assert int(answer.headers["retry-after"]) >= 1

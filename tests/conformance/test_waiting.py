@@ -6,7 +6,15 @@ from uuid import uuid4
 
 import pytest
 
-from fastapi_jobs import FastAPIJobs, Job, JobCancelled, JobFailed, JobNotFound, JobStatus
+from fastapi_jobs import (
+    FastAPIJobs,
+    Job,
+    JobCancelled,
+    JobFailed,
+    JobNotFound,
+    JobStatus,
+    dispatcher,
+)
 from fastapi_jobs.errors import NoCurrentApp, SyncOnLoop
 from fastapi_jobs.errors import WaitTimeout as TooLate
 from fastapi_jobs.status import AttemptOutcome
@@ -191,6 +199,20 @@ async def test_a_stop_gives_back_what_it_can_stop(rig: Rig, kind: Kind, gate: Ga
         finished = await (await third.get(job.id)).wait(LIMIT)
     assert finished.status is JobStatus.SUCCEEDED
     assert (await rig.outcomes(job))[-1] is AttemptOutcome.SUCCEEDED
+
+
+async def test_a_stop_does_not_wait_for_what_it_cannot_stop(
+    rig: Rig, kind: Kind, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatcher, "ENDING_SECONDS", 100 * LIMIT)
+    other = rig.another(shutdown_seconds=0, queues={})
+    await other.startup()
+    task = flow.waits.of(kind).using(queue=AWAY, app=other)
+    await rig.aside(task).enqueue(str(gate))
+    await gate.reached()
+    async with asyncio.timeout(LIMIT):
+        await other.shutdown()
+    gate.open()
 
 
 async def test_stop_twice_and_start_again(rig: Rig, kind: Kind) -> None:

@@ -4,13 +4,15 @@ import json
 import logging
 import os
 import resource
+from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
 from fastapi_jobs import FastAPIJobs, StoreUnavailable
+from fastapi_jobs.errors import WaitTimeout
 from fastapi_jobs.tasks import Task
 from tests.faults import clock, tasks
 
@@ -18,6 +20,9 @@ logging.basicConfig(format="%(asctime)s %(process)d %(levelname)s %(message)s", 
 clock.install()
 jobs = FastAPIJobs(**json.loads(os.environ["FAULTS_SETTINGS"]))
 app = FastAPI(lifespan=jobs.lifespan)
+
+
+app.include_router(jobs.router())
 
 
 @app.exception_handler(StoreUnavailable)
@@ -54,6 +59,43 @@ async def status(job_id: UUID) -> dict[str, Any]:
     """How a job stands, and who says so."""
     job = await jobs.get(job_id)
     return {"status": job.status, "attempt": job.attempt, "id": job.id, "pid": os.getpid()}
+
+
+@app.get("/result/{job_id}")
+async def result(job_id: UUID) -> JSONResponse:
+    """What it returned; waits for ever."""
+    try:
+        return JSONResponse({"result": await (await jobs.get(job_id)).result()})
+    except WaitTimeout as error:
+        return JSONResponse({"detail": str(error)}, status_code=503)
+
+
+@app.get("/result-sync/{job_id}")
+def result_sync(job_id: UUID) -> JSONResponse:
+    """The same in a thread."""
+    try:
+        return JSONResponse({"result": jobs.get_sync(job_id).result_sync()})
+    except WaitTimeout as error:
+        return JSONResponse({"detail": str(error)}, status_code=503)
+
+
+@app.get("/requests")
+async def requests() -> list[str]:
+    """The paths of the requests under way."""
+    return [each.url.path for each in _requests]
+
+
+@app.middleware("http")
+async def count(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
+    """Know who is here."""
+    _requests.add(request)
+    try:
+        return await answer(request)
+    finally:
+        _requests.discard(request)
+
+
+_requests: set[Request] = set()
 
 
 @app.post("/cancel/{job_id}")

@@ -4,6 +4,7 @@ import asyncio
 import fcntl
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -77,6 +78,13 @@ def be_deaf(ctx: JobContext = Depends()) -> str:
         while not (FOLDER / "go").exists():
             time.sleep(LOOK_SECONDS)
     return "to the end"
+
+
+@task(backend="thread")
+def never_end(ctx: JobContext = Depends()) -> None:
+    """Wait in C for what never comes."""
+    append(FOLDER, BEGUN, ctx.job_id, ctx.attempt)
+    threading.Event().wait()
 
 
 @task(backend="thread")
