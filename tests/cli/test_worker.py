@@ -173,8 +173,8 @@ def test_it_stops_while_the_database_is_away(
         assert worker.process.wait(60) == 0
     server.start()
     site.let_go()
-    with site.jobs(), site.worker() as worker:
-        done = job.wait_sync(30)
+    with site.jobs() as jobs, site.worker() as worker:
+        done = jobs.get_sync(job.id).wait_sync(30)
         assert done.status == "succeeded"
         worker.signal(SIGTERM)
         assert worker.wait_end() == 0
