@@ -2,13 +2,10 @@
 
 import asyncio
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
-
-from pydantic_core import from_json
 
 from fastapi_jobs.attempts import enqueued
 from fastapi_jobs.backends.event_loop import ImmediateBackend
@@ -81,7 +78,7 @@ def _unique(definition: TaskDefinition, using: Using, text: str, now: datetime) 
         args, kwargs = definition.arguments.load(text)
         key = str(unique.key(*args, **kwargs))
     else:
-        key = canonical(from_json(text))
+        key = definition.arguments.canonical(text)
     digest = key_digest(definition.name, key)
     if isinstance(unique.during, timedelta):
         return UniqueWish(digest, "window", now + unique.during, unique.on_conflict)
@@ -91,15 +88,6 @@ def _unique(definition: TaskDefinition, using: Using, text: str, now: datetime) 
 def key_digest(task: str, key: str) -> str:
     """A unique key as it is stored."""
     return hashlib.sha256(f"{task}\x00{key}".encode()).hexdigest()
-
-
-def canonical(value: Any) -> str:
-    """A JSON value as a text that is equal for equal values.
-
-    Sets are stored as lists in an order that differs between processes, so lists of scalars that
-    came from sets cannot be told from others: give such tasks a `key` of their own.
-    """
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
 def backend_of(runtime: Runtime, definition: TaskDefinition, job: NewJob) -> str:

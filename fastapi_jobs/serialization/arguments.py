@@ -70,6 +70,16 @@ class ArgumentsCodec:
         except Unfaithful as error:
             raise self._invalid(error) from None
 
+    def canonical(self, text: str) -> str:
+        """The stored arguments as a text that is equal for equal arguments, in every process.
+
+        Raises InvalidArguments when the stored text does not fit the function (any more).
+        """
+        try:
+            return self._fields.canonical(text)
+        except Unfaithful as error:
+            raise self._invalid(error) from None
+
     def bind_some(self, args: Sequence[object], kwargs: Mapping[str, object]) -> dict[str, object]:
         """Arguments by parameter name, of a call that may leave any of them out; not validated.
 

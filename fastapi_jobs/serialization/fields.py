@@ -18,6 +18,7 @@ from pydantic_core import (
 )
 from typing_extensions import TypedDict
 
+from .canonical import canonical
 from .exact import first_difference
 from .wording import Problem, described, of_difference, of_validation, of_write_failure
 
@@ -114,6 +115,11 @@ class ExactFields:
         except ValidationError as error:
             raise Unfaithful(_validation_problems(error)) from None
         return values
+
+    def canonical(self, text: str) -> str:
+        """What `write` gave, as a text that is equal for equal values. Raises Unfaithful."""
+        values = self.read(text)
+        return canonical(from_json(self._to_json(values)), values)
 
     def json_schema(self, name: str) -> dict[str, Any]:
         """The JSON schema of one value as it is written."""
