@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from fastapi_jobs.dispatcher import DRAIN_SECONDS
 from fastapi_jobs.errors import did_you_mean
 from fastapi_jobs.explaining.reasons import (
     Reason,
@@ -31,6 +32,7 @@ def why_waiting(around: Surroundings, facts: Facts, viewer: Viewer) -> Iterator[
     else:
         found += [
             *_limits(around, viewer),
+            *_making_way(around, facts, viewer),
             *_slots(around, viewer),
             *_behind(around, facts, viewer),
         ]
@@ -274,8 +276,29 @@ def _by_priority(ahead: Sequence[Ahead]) -> dict[str, int]:
     return {str(priority): found[priority] for priority in sorted(found, reverse=True)}
 
 
+def _making_way(around: Surroundings, facts: Facts, viewer: Viewer) -> Iterator[Reason]:
+    """Each live worker that would take it runs a suspect alone, or is busy while one waits to."""
+    held = [around.busy(each.record.id) for each in around.servers()]
+    others = [running for running in held if not any(job.is_alone for job in running)]
+    if not held or (others and not (facts.suspects and all(others))):
+        return
+    waiting = facts.suspects if viewer.sees_workers else None
+    values: dict[str, Any] = {"suspects": waiting}
+    if not others:
+        text = "Beside a job that may have killed its process, a worker starts nothing"
+        alone = [job for running in held for job in running]
+        yield _held(ReasonCode.SUSPECT_FIRST, text, values, alone, around, viewer)
+        return
+    text = (
+        f"{'A job' if waiting is None else counted(waiting, 'job')} that may have killed a "
+        f"process must run alone: to make way, busy workers start nothing for up to "
+        f"{duration(DRAIN_SECONDS)} at a time."
+    )
+    yield Reason(ReasonCode.SUSPECT_FIRST, text, values | {"seconds": DRAIN_SECONDS})
+
+
 def _suspect(facts: Facts, viewer: Viewer) -> Iterator[Reason]:
-    before = facts.suspects_ahead if viewer.sees_workers else 0
+    before = facts.suspects if viewer.sees_workers else 0
     others = f"; {counted(before, 'other')} of the kind come first" if before else ""
     text = (
         "It ran when a process died with several jobs, and may have killed it: it waits to run "

@@ -27,6 +27,7 @@ class ReasonCode(StrEnum):
     QUEUE_UNSERVED = "queue_unserved"
     BACKEND_UNSERVED = "backend_unserved"
     SUSPECT = "suspect"
+    SUSPECT_FIRST = "suspect_first"
     NEXT = "next"
     RUNNING = "running"
     CANCEL_REQUESTED = "cancel_requested"

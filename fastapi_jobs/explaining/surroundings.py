@@ -132,6 +132,10 @@ class Surroundings:
             if each.worker_id == worker and self.resolve(each.lane) == self.backend
         ]
 
+    def busy(self, worker: UUID) -> list[Running]:
+        """What a worker runs, on whatever backend."""
+        return [each for each in self.standing.running if each.worker_id == worker]
+
     def rivals(self) -> Rivals:
         """The lanes that compete with this job for slots and may be served before it."""
         servers = self.servers()

@@ -37,6 +37,8 @@ class Running:
     worker_id: UUID
     owner: str | None
     started_at: datetime
+    is_alone: bool
+    """A suspect: its worker starts nothing beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,8 @@ class Facts:
 
     standing: Standing
     ahead: Sequence[Ahead]
-    suspects_ahead: int
+    suspects: int
+    """How many suspects wait, up to AHEAD_CAP; for a suspect, of those that are older."""
 
 
 def gather(
@@ -101,11 +104,10 @@ def gather(
     if job is None:
         return None
     standing = _standing(connection, job)
-    is_suspect = job.status == JobStatus.QUEUED and bool(job.suspect)
     return Facts(
         standing,
         _ahead(connection, job, rivals(standing)),
-        _suspects_before(connection, job_id) if is_suspect else 0,
+        _suspects(connection, job) if job.status == JobStatus.QUEUED else 0,
     )
 
 
@@ -131,7 +133,7 @@ def _newest_attempt(connection: Connection, job_id: UUID) -> AttemptRecord | Non
 
 
 def _running(connection: Connection) -> list[Running]:
-    names = ("id", "queue", "task", "backend", "worker_id", "owner", "started_at")
+    names = ("id", "queue", "task", "backend", "worker_id", "owner", "started_at", "suspect")
     statement = (
         select(*(jobs.c[name] for name in names))
         .where(has_status(JobStatus.RUNNING))
@@ -146,6 +148,7 @@ def _running(connection: Connection) -> list[Running]:
             row.worker_id,
             row.owner,
             row.started_at,
+            bool(row.suspect),
         )
         for row in connection.execute(statement)
     ]
@@ -193,7 +196,9 @@ def _counted(
     return connection.execute(statement.order_by(some.c.priority.desc())).all()
 
 
-def _suspects_before(connection: Connection, job_id: UUID) -> int:
-    older = select(jobs.c.id).where(has_status(JobStatus.QUEUED), SUSPECTED, jobs.c.id < job_id)
-    capped = older.limit(AHEAD_CAP).subquery()
+def _suspects(connection: Connection, job: JobRecord) -> int:
+    waiting = select(jobs.c.id).where(has_status(JobStatus.QUEUED), SUSPECTED)
+    if job.suspect:
+        waiting = waiting.where(jobs.c.id < job.id)
+    capped = waiting.limit(AHEAD_CAP).subquery()
     return int(connection.execute(select(func.count()).select_from(capped)).scalar_one())

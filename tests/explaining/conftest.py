@@ -73,9 +73,9 @@ class World:
         self.store.write_sync(RegisterWorker(record))
         return record.id
 
-    def run(self, worker: UUID, count: int = 1) -> list[Claimed]:
-        """Let a worker claim."""
-        return claim(self.store, worker, count, at=utc_now())
+    def run(self, worker: UUID, count: int = 1, *, idle: bool = False) -> list[Claimed]:
+        """Let a worker claim; one that is idle takes a suspect first."""
+        return claim(self.store, worker, count, at=utc_now(), idle=idle)
 
     def reasons(self, job_id: UUID, viewer: Viewer = EVERYBODY) -> dict[str, Reason]:
         """The reasons by code, in their order."""

@@ -275,3 +275,47 @@ def test_a_suspect_waits_to_run_alone(world: World) -> None:
     assert first["suspect"].values == {"suspects_ahead": 0}
     assert "it waits to run alone, in a worker that runs nothing else." in first["suspect"].text
     assert "1 other of the kind" in second["suspect"].text
+
+
+def test_busy_workers_make_way_for_a_suspect(world: World) -> None:
+    victim = world.worker()
+    suspect = [world.job(), world.job()]
+    world.run(victim, 2)
+    busy = world.worker(pid=8)
+    world.job()
+    world.run(busy)
+    waiting = world.job()
+    assert list(world.reasons(waiting)) == ["next"]
+    rules = CrashRules(3, frozenset(), lambda task: False)
+    world.store.write_sync(RescueWorker(victim, 0, utc_now(), rules))
+    found = world.reasons(waiting)
+    assert list(found) == ["suspect_first"]
+    assert found["suspect_first"].text == (
+        "2 jobs that may have killed a process must run alone: to make way, busy workers start "
+        "nothing for up to 10 s at a time."
+    )
+    limited = world.reasons(waiting, Viewer(sees_workers=False))["suspect_first"]
+    assert limited.text.startswith("A job that may have killed a process must run alone: ")
+    assert limited.values == {"suspects": None, "seconds": 10.0}
+    idle = world.worker(pid=9)  # takes a suspect next, and runs nothing beside it
+    assert list(world.reasons(waiting)) == ["next"]
+    [taken] = world.run(idle, idle=True)
+    assert taken.id in suspect
+    assert list(world.reasons(waiting)) == ["suspect_first"]
+
+
+def test_nothing_starts_beside_a_suspect(world: World) -> None:
+    victim = world.worker()
+    world.job()
+    world.job()
+    world.run(victim, 2)
+    rules = CrashRules(3, frozenset(), lambda task: False)
+    world.store.write_sync(RescueWorker(victim, 0, utc_now(), rules))
+    [suspect] = world.run(world.worker(pid=8), idle=True)
+    waiting = world.job()
+    found = world.reasons(waiting)
+    assert list(found) == ["suspect_first"]
+    said = "Beside a job that may have killed its process, a worker starts nothing, and 1 runs: job"
+    assert found["suspect_first"].text.startswith(f"{said} {suspect.id} ({TASK} on here:8, for ")
+    limited = world.reasons(waiting, Viewer(lambda owner: False, sees_workers=False))
+    assert str(suspect.id) not in str(limited["suspect_first"])
