@@ -342,12 +342,13 @@ class NotMigrated(StoreError):
 
 
 class DriverMissing(StoreError):
-    """The Python package that talks to this database is not installed."""
+    """The Python package that talks to this database is not installed, or not whole."""
 
-    def __init__(self, database: str, package: str) -> None:
+    def __init__(self, database: str, package: str, problem: str = "") -> None:
+        state = f"cannot be imported: {problem}" if problem else "is not installed"
         super().__init__(
-            f"The database {database} needs the Python package {package!r}, which is not "
-            'installed. For PostgreSQL: pip install "fastapi-jobs[postgres]"'
+            f"The database {database} needs the Python package {package!r}, which {state}. "
+            'For PostgreSQL: pip install "fastapi-jobs[postgres]"'
         )
 
 

@@ -27,7 +27,7 @@ from fastapi_jobs.checks.tasks import judge_tasks
 from fastapi_jobs.clock import utc_now
 from fastapi_jobs.conf import Settings
 from fastapi_jobs.conf.rules import cores
-from fastapi_jobs.errors import StoreUnavailable
+from fastapi_jobs.errors import DriverMissing, StoreUnavailable
 from fastapi_jobs.process_identity import machine
 from fastapi_jobs.store.database import Database
 from fastapi_jobs.store.migrate import HEAD
@@ -58,7 +58,10 @@ def _examine_database(settings: Settings) -> Iterator[Finding]:
             return
     try:
         database = Database(settings.database_url, durability=settings.durability)
-    except (ImportError, OSError) as problem:
+    except DriverMissing as problem:
+        yield error("database", str(problem))
+        return
+    except OSError as problem:
         yield error("database", f"database_url: {problem}.")
         return
     try:

@@ -87,8 +87,11 @@ class Database:
                     max_overflow=10,
                     isolation_level="READ COMMITTED" if writing else "AUTOCOMMIT",
                 )
-            except ModuleNotFoundError as error:
-                raise DriverMissing(self.name, error.name or str(error)) from error
+            except ImportError as error:
+                package = error.name or self.url.get_driver_name()
+                is_missing = isinstance(error, ModuleNotFoundError)
+                problem = "" if is_missing else str(error).partition("\n")[0].rstrip(".")
+                raise DriverMissing(self.name, package, problem) from error
             event.listen(engine, "connect", self.waits.opened, insert=True)
             if writing:
                 event.listen(engine, "connect", self._tune_postgresql)

@@ -89,6 +89,31 @@ def test_check_finds_a_database_that_does_not_answer(tmp_path: Path) -> None:
     assert "hush" not in str(found)
 
 
+MISSING = "raise ModuleNotFoundError(\"No module named 'psycopg'\", name='psycopg')"
+NOT_WHOLE = "raise ImportError('no pq wrapper available.\\nAttempts made:\\n- none')"
+
+
+@pytest.mark.parametrize(
+    ("package", "state"),
+    [(MISSING, "is not installed."), (NOT_WHOLE, "cannot be imported: no pq wrapper available.")],
+    ids=["missing", "not whole"],
+)
+def test_a_missing_driver_is_named_with_the_extra_to_install(
+    tmp_path: Path, package: str, state: str
+) -> None:
+    site = Site(tmp_path, "postgresql://me:hush@127.0.0.1/jobs")
+    (tmp_path / "psycopg.py").write_text(package)
+    sentence = (
+        "The database postgresql+psycopg://me:***@127.0.0.1/jobs needs the Python package "
+        f"'psycopg', which {state} For PostgreSQL: pip install \"fastapi-jobs[postgres]\""
+    )
+    for words in COMMANDS:
+        done = site.run(*words, PYTHONPATH=str(tmp_path))
+        assert (done.returncode, done.stderr.strip()) == (2, sentence), words
+    code, found = site.check(PYTHONPATH=str(tmp_path))
+    assert (code, found["error database"]) == (1, [sentence])
+
+
 @pytest.mark.parametrize("words", COMMANDS, ids=str)
 def test_a_sqlite_file_that_cannot_be_made(tmp_path: Path, words: list[str]) -> None:
     (tmp_path / "file").touch()
