@@ -194,3 +194,9 @@ def test_the_tests_of_the_page_pass(tmp_path: Path) -> None:
     lay_out(tmp_path, HOW_TO / "test-your-jobs.md", README)
     said = run_pytest(tmp_path, "test_flaky.py", "test_signup.py")
     assert "6 passed" in said, said
+
+
+def test_the_backend_of_the_page_is_a_good_one(tmp_path: Path) -> None:
+    lay_out(tmp_path, HOW_TO / "own-backend.md")
+    said = run_pytest(tmp_path, "test_own.py")
+    assert re.search(r"^\d\d passed", said, re.MULTILINE), said

@@ -2,8 +2,10 @@
 
 import ast
 import inspect
+import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import get_args
 
@@ -32,6 +34,32 @@ def test_each_name_is_there_and_documented(name: str) -> None:
         value = get_args(value)[0]
     assert inspect.isclass(value) or inspect.isfunction(value)
     assert inspect.getdoc(value), f"{name} has no docstring"
+
+
+def shown() -> list[str]:
+    """What the pages of the reference show."""
+    pages = (Path(__file__).parent.parent / "docs" / "pages" / "reference").glob("*.md")
+    return [name for page in pages for name in re.findall(r"^::: (\S+)", page.read_text(), re.M)]
+
+
+@pytest.mark.parametrize("name", shown())
+def test_all_that_the_reference_shows_is_documented(name: str) -> None:
+    module, _, attribute = name.rpartition(".")
+    value = getattr(import_module(module), attribute)
+    if not inspect.isclass(value):
+        assert inspect.getdoc(value)
+        return
+    bare = [
+        member
+        for member, found in inspect.getmembers(value)
+        if not member.startswith(("_", "test_"))
+        and (inspect.isroutine(found) or isinstance(found, property))
+        and (getattr(found, "__module__", None) or value.__module__).startswith("fastapi_jobs")
+        and not inspect.getdoc(found)
+    ]
+    assert value.__doc__
+    assert not value.__doc__.startswith(f"{value.__name__}("), "it is what dataclass makes"
+    assert bare == []
 
 
 def test_type_checkers_see_the_same_names() -> None:

@@ -57,3 +57,4 @@ class LazySettings:
 
 
 settings = LazySettings()
+"""The settings of this process: `settings.backend`, and so on."""

@@ -39,6 +39,7 @@ class BackendConformance:
     settings: ClassVar[Mapping[str, Any]] = {}
     """More settings of the app."""
     database_url: ClassVar[str | None] = None
+    """Another database than a fresh SQLite file."""
 
     @pytest.fixture
     def rig(self, fastapi_jobs_backend_rig: BackendRig) -> BackendRig:
