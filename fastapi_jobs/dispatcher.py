@@ -24,7 +24,7 @@ from fastapi_jobs.status import JobStatus
 from fastapi_jobs.store import Store, queries
 from fastapi_jobs.store.claim import ClaimJobs
 from fastapi_jobs.store.finish import ReleaseJobs
-from fastapi_jobs.store.lanes import ClaimRules, Lane, QueueLimits
+from fastapi_jobs.store.lanes import ClaimRules, Lane, QueueLimits, suspect_waits
 from fastapi_jobs.store.rows import Claimed, NewJob, claimed_at_insert
 from fastapi_jobs.store.transaction import Hints
 
@@ -306,7 +306,7 @@ class Dispatcher:
             if now < self._rested_until:
                 return False
             self._rested_until = now + LOOK_SECONDS
-            if not await self._store.read(queries.has_suspects):
+            if not await self._store.read(suspect_waits, self._rules):
                 return False
             self._draining_since = now
         if now - self._draining_since < DRAIN_SECONDS:

@@ -278,15 +278,19 @@ def _by_priority(ahead: Sequence[Ahead]) -> dict[str, int]:
 
 def _making_way(around: Surroundings, facts: Facts, viewer: Viewer) -> Iterator[Reason]:
     """Each live worker that would take it runs a suspect alone, or is busy while one waits to."""
-    held = [around.busy(each.record.id) for each in around.servers()]
-    others = [running for running in held if not any(job.is_alone for job in running)]
-    if not held or (others and not (facts.suspects and all(others))):
+    servers = around.servers()
+    held = {each.record.id: around.busy(each.record.id) for each in servers}
+    others = [each for each in servers if not any(job.is_alone for job in held[each.record.id])]
+    lanes = {each.record.id: around.makes_way_for(each, facts.suspects) for each in others}
+    if not servers or not all(held[each] and lanes[each] for each in lanes):
         return
-    waiting = facts.suspects if viewer.sees_workers else None
+    waiting = None
+    if viewer.sees_workers:
+        waiting = sum(facts.suspects[lane] for lane in set().union(*lanes.values()))
     values: dict[str, Any] = {"suspects": waiting}
     if not others:
         text = "Beside a job that may have killed its process, a worker starts nothing"
-        alone = [job for running in held for job in running]
+        alone = [job for running in held.values() for job in running]
         yield _held(ReasonCode.SUSPECT_FIRST, text, values, alone, around, viewer)
         return
     text = (
@@ -298,7 +302,7 @@ def _making_way(around: Surroundings, facts: Facts, viewer: Viewer) -> Iterator[
 
 
 def _suspect(facts: Facts, viewer: Viewer) -> Iterator[Reason]:
-    before = facts.suspects if viewer.sees_workers else 0
+    before = sum(facts.suspects.values()) if viewer.sees_workers else 0
     others = f"; {counted(before, 'other')} of the kind come first" if before else ""
     text = (
         "It ran when a process died with several jobs, and may have killed it: it waits to run "

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -135,6 +135,14 @@ class Surroundings:
     def busy(self, worker: UUID) -> list[Running]:
         """What a worker runs, on whatever backend."""
         return [each for each in self.standing.running if each.worker_id == worker]
+
+    def makes_way_for(self, worker: Able, suspects: Iterable[Lane]) -> set[Lane]:
+        """The lanes of suspects that this worker would run, were it idle."""
+        return {
+            lane
+            for lane in suspects
+            if not self.limits(lane.queue).paused and worker.runs(lane, self.resolve(lane))
+        }
 
     def rivals(self) -> Rivals:
         """The lanes that compete with this job for slots and may be served before it."""

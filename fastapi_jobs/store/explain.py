@@ -1,6 +1,7 @@
 """What stands between one job and its start. Every look walks an index and is capped (law 13)."""
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -92,8 +93,8 @@ class Facts:
 
     standing: Standing
     ahead: Sequence[Ahead]
-    suspects: int
-    """How many suspects wait, up to AHEAD_CAP; for a suspect, of those that are older."""
+    suspects: Mapping[Lane, int]
+    """How many suspects wait, up to AHEAD_CAP in all; for a suspect, of those that are older."""
 
 
 def gather(
@@ -107,7 +108,7 @@ def gather(
     return Facts(
         standing,
         _ahead(connection, job, rivals(standing)),
-        _suspects(connection, job) if job.status == JobStatus.QUEUED else 0,
+        _suspects(connection, job) if job.status == JobStatus.QUEUED else {},
     )
 
 
@@ -196,9 +197,10 @@ def _counted(
     return connection.execute(statement.order_by(some.c.priority.desc())).all()
 
 
-def _suspects(connection: Connection, job: JobRecord) -> int:
-    waiting = select(jobs.c.id).where(has_status(JobStatus.QUEUED), SUSPECTED)
+def _suspects(connection: Connection, job: JobRecord) -> dict[Lane, int]:
+    lane = (jobs.c.queue, jobs.c.task, jobs.c.backend)
+    waiting = select(*lane).where(has_status(JobStatus.QUEUED), SUSPECTED)
     if job.suspect:
         waiting = waiting.where(jobs.c.id < job.id)
-    capped = waiting.limit(AHEAD_CAP).subquery()
-    return int(connection.execute(select(func.count()).select_from(capped)).scalar_one())
+    capped = waiting.order_by(jobs.c.id).limit(AHEAD_CAP)
+    return Counter(Lane(*row) for row in connection.execute(capped))

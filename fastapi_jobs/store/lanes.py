@@ -12,7 +12,16 @@ from uuid import UUID
 from sqlalchemy import Connection, bindparam, func, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 
-from fastapi_jobs.store.tables import IS_RUNNING, QUEUED, jobs, queues, running
+from fastapi_jobs.status import JobStatus
+from fastapi_jobs.store.tables import (
+    IS_RUNNING,
+    QUEUED,
+    SUSPECTED,
+    has_status,
+    jobs,
+    queues,
+    running,
+)
 from fastapi_jobs.store.transaction import Transaction
 
 
@@ -58,6 +67,32 @@ def waiting_lanes(tx: Transaction | Connection) -> list[Lane]:
             if row is not None:
                 break
     return found
+
+
+def suspect_waits(connection: Connection, rules: ClaimRules) -> bool:
+    """Whether a suspect waits that this worker would run alone, were it idle.
+
+    One in a paused queue, or of a task that is not known here, is not worth making way for.
+    """
+    rows = {row.name: row for row in connection.execute(select(queues))}
+    suspected = select(*_LANE).where(has_status(JobStatus.QUEUED), SUSPECTED).distinct()
+    lanes = [Lane(*row) for row in connection.execute(suspected)]
+    return any(
+        rules.resolve(lane) is not None
+        and not _in_force(rules.queue_limits(lane.queue), rows.get(lane.queue)).paused
+        for lane in lanes
+    )
+
+
+def _in_force(declared: QueueLimits, row: Any) -> QueueLimits:
+    """A queue's limits: what a person changed wins over the settings."""
+    if row is None:
+        return declared
+    return QueueLimits(
+        max_running=declared.max_running if row.max_running is None else row.max_running,
+        priority=declared.priority if row.priority is None else row.priority,
+        paused=declared.paused if row.paused is None else row.paused,
+    )
 
 
 _LANE = (jobs.c.queue, jobs.c.task, jobs.c.backend)
@@ -134,15 +169,7 @@ class Limits:
         return self.tx.execute(statement).all()
 
     def _limits(self, queue: str) -> QueueLimits:
-        declared = self.rules.queue_limits(queue)
-        row = self._rows.get(queue)
-        if row is None:
-            return declared
-        return QueueLimits(
-            max_running=declared.max_running if row.max_running is None else row.max_running,
-            priority=declared.priority if row.priority is None else row.priority,
-            paused=declared.paused if row.paused is None else row.paused,
-        )
+        return _in_force(self.rules.queue_limits(queue), self._rows.get(queue))
 
     def room(self, lane: Lane) -> int:
         """How many more of this lane may run, over all processes."""

@@ -7,7 +7,7 @@ import pytest
 from fastapi_jobs.clock import utc_now, uuid7
 from fastapi_jobs.errors import JobNotFound
 from fastapi_jobs.explaining import Viewer
-from fastapi_jobs.store.queues import PauseQueue
+from fastapi_jobs.store.queues import PauseQueue, ResumeQueue
 from fastapi_jobs.store.rescue import CrashRules, RescueWorker
 from tests.explaining.conftest import LIMITED, TASK, World
 from tests.servers import wait_until
@@ -279,7 +279,7 @@ def test_a_suspect_waits_to_run_alone(world: World) -> None:
 
 def test_busy_workers_make_way_for_a_suspect(world: World) -> None:
     victim = world.worker()
-    suspect = [world.job(), world.job()]
+    suspect = [world.job(queue="suspects"), world.job(queue="suspects")]
     world.run(victim, 2)
     busy = world.worker(pid=8)
     world.job()
@@ -297,6 +297,9 @@ def test_busy_workers_make_way_for_a_suspect(world: World) -> None:
     limited = world.reasons(waiting, Viewer(sees_workers=False))["suspect_first"]
     assert limited.text.startswith("A job that may have killed a process must run alone: ")
     assert limited.values == {"suspects": None, "seconds": 10.0}
+    world.store.write_sync(PauseQueue("suspects", utc_now()))  # they would not run: no way is made
+    assert list(world.reasons(waiting)) == ["next"]
+    world.store.write_sync(ResumeQueue("suspects"))
     idle = world.worker(pid=9)  # takes a suspect next, and runs nothing beside it
     assert list(world.reasons(waiting)) == ["next"]
     [taken] = world.run(idle, idle=True)

@@ -14,7 +14,7 @@ from fastapi_jobs import JobFilter
 from fastapi_jobs.status import JobStatus
 from fastapi_jobs.store import lanes, queries, staging
 from fastapi_jobs.store.insert import InsertJobs
-from fastapi_jobs.store.lanes import Lane, QueueLimits
+from fastapi_jobs.store.lanes import Lane, QueueLimits, suspect_waits
 from fastapi_jobs.store.queues import PauseQueue, ResumeQueue
 from fastapi_jobs.store.rescue import CrashRules, RescueWorker
 from fastapi_jobs.store.store import Store
@@ -36,6 +36,7 @@ from tests.store.driving import (
     open_store,
     queued,
     register,
+    rules,
 )
 
 
@@ -273,6 +274,24 @@ def test_unknown_suspects_starve_nobody(store: Store) -> None:
     _crash(store)
     [claimed] = claim(store, register(store), idle=True, tasks=["known"])
     assert claimed.id == known
+
+
+def test_nobody_makes_way_for_a_suspect_that_cannot_run(store: Store) -> None:
+    queued(store, 2, queue="q", task="known")
+    paused = {"q": QueueLimits(paused=True)}
+
+    def waits(**rule: Any) -> bool:
+        return store.read_sync(suspect_waits, rules(**rule))
+
+    assert not waits()
+    _crash(store)
+    assert waits()
+    assert not waits(tasks=["other"])
+    assert not waits(queues=paused)
+    store.write_sync(PauseQueue("q", NOW))
+    assert not waits()
+    store.write_sync(ResumeQueue("q"))
+    assert waits(queues=paused)  # a person's word is above the settings
 
 
 def test_a_suspect_waits_for_room(store: Store) -> None:
