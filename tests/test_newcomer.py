@@ -71,6 +71,26 @@ def test_the_first_job(tmp_path: Path, backend: str) -> None:
         assert attempt["backend"] == backend
 
 
+UNINSTALLED = """
+import sys
+sys.meta_path[:] = [each for each in sys.meta_path if "editable" not in str(each)]
+from fastapi_jobs.conf import load
+print(load().backend)
+"""
+
+
+def test_in_the_folder_of_the_checkout() -> None:
+    """There `import fastapi_jobs` finds the checkout, whatever is installed."""
+    done = subprocess.run(
+        [sys.executable, "-c", UNINSTALLED],
+        cwd=README.parent,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.stdout, done.stderr) == ("asyncio\n", "")
+
+
 async def test_a_misspelt_task_module(
     tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

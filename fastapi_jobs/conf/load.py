@@ -62,7 +62,11 @@ def change(settings: Settings, caller: str, overrides: Mapping[str, object]) -> 
 @cache
 def shipped() -> Mapping[str, object]:
     """The shipped defaults; plain TOML, so that reading them does not need dynaconf."""
-    text = resources("fastapi_jobs.settings").joinpath(DEFAULTS).read_text("utf-8")
+    try:
+        folder = resources("fastapi_jobs.settings")
+    except ModuleNotFoundError:  # a checkout that stands before what is installed
+        folder = Path(__file__).parents[2] / "settings"
+    text = folder.joinpath(DEFAULTS).read_text("utf-8")
     table: Mapping[str, object] = tomllib.loads(text)["default"][OURS]
     return table
 
