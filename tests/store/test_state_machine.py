@@ -12,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, Verbosity, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.servers import PostgresServer
+from tests.conftest import leftovers
+from tests.servers import PostgresServer, wait_until
 from tests.store.driving import open_store
 from tests.store.machine import StoreMachine
 
@@ -28,6 +29,11 @@ QUICK = settings(
 )
 HISTORIES = int(os.environ.get("FASTAPI_JOBS_TEST_HISTORIES", "60"))
 DEEP = settings(QUICK, max_examples=HISTORIES, stateful_step_count=80)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> None:
+    """The stores outlive each test here; `machines` looks for leftovers after the last one."""
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +52,7 @@ def machines(
             store = stack.enter_context(open_store(url))
             found[name] = type(f"Store_{name}", (StoreMachine,), {"store": store})
         yield found
+    wait_until(lambda: not leftovers(), 10, lambda: f"left behind: {leftovers()}")
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
