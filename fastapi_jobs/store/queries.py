@@ -205,7 +205,7 @@ def count_jobs(
     """
     counts = {}
     for status in JobStatus:
-        walk, given = walk_of(replace(which, statuses=[status]))
+        walk, given = walk_of(connection.dialect.name, replace(which, statuses=[status]))
         statement = _count_statement(walk)
         counts[status] = int(connection.execute(statement, given | {"scan": cap}).scalar_one())
     return counts
@@ -228,7 +228,7 @@ def list_jobs(
         InvalidCursor: `cursor` is not one of ours.
     """
     after = None if cursor is None else read_cursor(cursor)
-    walk, given = walk_of(which, newest=newest, after=after)
+    walk, given = walk_of(connection.dialect.name, which, newest=newest, after=after)
     lead = walk.leads[0]
     if not walk.rest(lead):
         given |= {"scan": limit + 1, "wanted": limit + 1}
@@ -237,7 +237,7 @@ def list_jobs(
     given |= {"scan": min((limit + 1) * FIRST_LOOK, SCAN_LIMIT), "wanted": limit + 1}
     items, last = _look(connection, walk, given, lead)
     if last is not None and len(items) <= limit:
-        walk, given = walk_of(which, newest=newest, after=last)
+        walk, given = walk_of(connection.dialect.name, which, newest=newest, after=last)
         given |= {"scan": SCAN_LIMIT, "wanted": limit + 1 - len(items)}
         more, last = _look(connection, walk, given, _rarest(connection, walk, given))
         items += more
@@ -301,13 +301,8 @@ def _edge_statement(walk: Walk, lead: str) -> Select[Any]:
 
 
 def _found_jobs(walk: Walk, lead: str, found: Subquery | CTE) -> Select[Any]:
-    return (
-        select(*_listed_columns())
-        .join(found, found.c.id == jobs.c.id)
-        .where(*walk.rest(lead))
-        .order_by(walk.order(jobs.c.id))
-        .limit(bindparam("wanted", type_=Integer))
-    )
+    page = walk.found(lead, found, _listed_columns()).order_by(walk.order(found.c.id))
+    return page.limit(bindparam("wanted", type_=Integer))
 
 
 def _edge(walk: Walk, found: Subquery | CTE) -> Select[tuple[UUID]]:
@@ -319,10 +314,8 @@ def _edge(walk: Walk, found: Subquery | CTE) -> Select[tuple[UUID]]:
 def _count_statement(walk: Walk) -> Select[Any]:
     lead = walk.leads[0]
     found = walk.ids(lead).subquery("found")
-    count = select(func.count()).select_from(found)
-    if rest := walk.rest(lead):
-        count = count.join(jobs, jobs.c.id == found.c.id).where(*rest)
-    return count
+    counted = walk.found(lead, found, [jobs.c.id]).subquery() if walk.rest(lead) else found
+    return select(func.count()).select_from(counted)
 
 
 def count_after(
@@ -332,7 +325,7 @@ def count_after(
 
     Where two conditions share no index, only `cap` rows of the first are looked at.
     """
-    walk, given = walk_of(which, newest=False, after=read_cursor(cursor))
+    walk, given = walk_of(connection.dialect.name, which, newest=False, after=read_cursor(cursor))
     return int(connection.execute(_count_statement(walk), given | {"scan": cap}).scalar_one())
 
 
