@@ -341,8 +341,12 @@ class Runtime:
 
     async def run_now(self, job: NewJob) -> None:
         """Run a job that was just stored, here and now: the immediate backend."""
-        if self.dispatcher is not None and self.dispatcher.loop is asyncio.get_running_loop():
-            await self.dispatcher.run_now(job.id, ImmediateBackend.name)
+        dispatcher = self.dispatcher
+        if dispatcher is not None:
+            running = dispatcher.run_now(job.id, ImmediateBackend.name)
+            # It may have claimed the job already: only on its loop that end can be waited for.
+            there = asyncio.run_coroutine_threadsafe(running, dispatcher.loop)
+            await asyncio.wrap_future(there)
             return
         async with ByHand(self.store, self.settings, self.observers) as hand:
             await hand.run(job.id)

@@ -71,12 +71,12 @@ def test_it_expires(world: World) -> None:
 def test_paused_by_a_person(world: World) -> None:
     world.worker()
     job = world.job()
-    since = utc_now() - timedelta(minutes=5)
+    since = utc_now() - timedelta(hours=5)
     world.store.write_sync(PauseQueue("q", since, "ann", "mail is down"))
     found = world.reasons(job)
     assert list(found) == ["paused"]
     assert found["paused"].text == (
-        f"Queue 'q' is paused by ann since {since:%Y-%m-%d %H:%M:%S} UTC (5 min ago): "
+        f"Queue 'q' is paused by ann since {since:%Y-%m-%d %H:%M:%S} UTC (5 h ago): "
         "mail is down. Resume it: fastapi-jobs resume q"
     )
     assert found["paused"].values["by"] == "ann"
