@@ -187,6 +187,8 @@ class Settings(Table):
 
     def route(self, task_name: str) -> str | None:
         """The queue that `routes` gives this task; an exact name wins, then the longest pattern."""
+        if not self.routes:
+            return None
         if task_name in self.routes:
             return self.routes[task_name]
         matching = [pattern for pattern in self.routes if fnmatchcase(task_name, pattern)]
