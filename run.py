@@ -52,6 +52,7 @@ def main(arguments: List[str]) -> int:
         prepare_environment("test")
         os.environ[POSTGRES_BIN_VARIABLE] = obtain_postgres()
         os.environ[BROWSER_VARIABLE] = obtain_browser()
+        obtain_redis()
         return gate(rest)
     print(__doc__)
     return 0 if command in ("help", "-h", "--help") else 2
@@ -269,6 +270,37 @@ def apt_browser() -> bool:
 
 def brew_browser() -> bool:
     return bool(shutil.which("brew")) and run(["brew", "install", "--cask", "google-chrome"]) == 0
+
+
+# Redis
+
+
+def obtain_redis() -> str:
+    """The program of Redis, on PATH: what is there, else apt or brew."""
+    found = find_redis()
+    for install in (apt_redis, brew_redis):
+        if found is None and install():
+            found = find_redis()
+    if found is None:
+        fail(
+            "The tests need a real Redis. No redis-server was found on PATH, and neither apt nor "
+            "brew gave one. Install Redis."
+        )
+    return found
+
+
+def find_redis() -> Optional[str]:
+    """The program `redis-server` on PATH if it starts, or None."""
+    program = shutil.which("redis-server")
+    return program if program and run([program, "--version"], quiet=True) == 0 else None
+
+
+def apt_redis() -> bool:
+    return apt_install(["redis-server"])
+
+
+def brew_redis() -> bool:
+    return bool(shutil.which("brew")) and run(["brew", "install", "redis"]) == 0
 
 
 # Below: the machine

@@ -17,6 +17,7 @@ from fastapi_jobs.cli.commands import COMMANDS, make_app
 README = Path(__file__).parent.parent / "README.md"
 PLACES = {
     "what-cancel-and-timeout-really-do": "/explanation/guarantees.md#stopping-a-job",
+    "growing-to-many-servers": "/how-to/many-servers.md",
     "what-is-not-built-yet": "/explanation/not-built.md",
 }
 """Where on the site a link within the README leads."""

@@ -8,6 +8,7 @@ from uuid import UUID
 from fastapi_jobs.attempts import Attempts
 from fastapi_jobs.backends.event_loop import ImmediateBackend
 from fastapi_jobs.capture import capture_logs
+from fastapi_jobs.claiming import claim_rules
 from fastapi_jobs.clock import utc_now
 from fastapi_jobs.conf import Settings
 from fastapi_jobs.registry import registry
@@ -101,7 +102,7 @@ class ByHand:
 
     @property
     def _rules(self) -> ClaimRules:
-        return ClaimRules(self._backend_of, _task_limit, self._queue_limits)
+        return claim_rules(self.settings, self._backend_of)
 
     def _claim(
         self, rules: ClaimRules, room: int, *, only: UUID | None = None, idle: bool = False
@@ -115,15 +116,6 @@ class ByHand:
 
     def _backend_of(self, lane: Lane) -> str | None:
         return self._backend.name if lane.task in registry else None
-
-    def _queue_limits(self, queue: str) -> QueueLimits:
-        declared = self.settings.queue(queue)
-        return QueueLimits(declared.max_running, declared.priority, declared.paused)
-
-
-def _task_limit(task: str) -> int | None:
-    definition = registry.get(task)
-    return None if definition is None else definition.options.max_running
 
 
 def _no_limit(task: str) -> None:

@@ -58,11 +58,15 @@ def current_runtime() -> Runtime:
     Raises:
         NoCurrentApp: there is none, or there are several and none is chosen.
     """
+    closed = None
     for reference in (_chosen.get(), _preferred):
         runtime = None if reference is None else reference()
-        if runtime is not None:
+        if runtime is not None and not runtime.is_closed:
             return runtime
+        closed = closed or runtime
     alive = [each for each in runtimes() if not each.is_closed]
     if len(alive) == 1:
         return alive[0]
+    if closed is not None and not alive:
+        return closed  # it opens again, without running anything
     raise NoCurrentApp(sorted(each.name for each in alive))

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from fastapi_jobs.attempts import Attempts
 from fastapi_jobs.backends.base import Backend
+from fastapi_jobs.claiming import backend_of_lane, claim_rules
 from fastapi_jobs.clock import utc_now
 from fastapi_jobs.conf import Settings
 from fastapi_jobs.errors import StoreUnavailable
@@ -23,8 +24,9 @@ from fastapi_jobs.slots import Slots
 from fastapi_jobs.status import JobStatus
 from fastapi_jobs.store import Store, queries
 from fastapi_jobs.store.claim import ClaimJobs
+from fastapi_jobs.store.claim_by_id import ClaimById
 from fastapi_jobs.store.finish import ReleaseJobs
-from fastapi_jobs.store.lanes import ClaimRules, Lane, QueueLimits, suspect_waits
+from fastapi_jobs.store.lanes import Lane, suspect_waits
 from fastapi_jobs.store.rows import Claimed, NewJob, claimed_at_insert
 from fastapi_jobs.store.transaction import Hints
 
@@ -66,7 +68,9 @@ class Dispatcher:
         self._worker_id = worker_id
         self._only_queues = only_queues
         self._now = now
-        self._slots = Slots({name: backend.slots for name, backend in self._backends.items()})
+        self._slots = Slots(
+            {name: each.slots for name, each in self._backends.items() if not each.by_message}
+        )
         self._calls: dict[Call, asyncio.Task[None]] = {}
         """Every attempt under way here."""
         self._offered: set[NewJob] = set()
@@ -84,26 +88,17 @@ class Dispatcher:
         self._alone = False
         self._draining_since: float | None = None
         self._rested_until = 0.0
-        self._rules = ClaimRules(self.backend_of, self._task_limit, self._queue_limits)
+        self._rules = claim_rules(settings, self.backend_of)
         self._main: asyncio.Task[None] | None = None
 
     # What this process runs.
 
     def backend_of(self, lane: Lane) -> str | None:
         """The backend that runs a lane here, or None (law 9 and `--queue`, `--backend`)."""
-        definition = registry.get(lane.task)
-        if definition is None or (self._only_queues and lane.queue not in self._only_queues):
+        if self._only_queues and lane.queue not in self._only_queues:
             return None
-        name = effective_backend(self._settings, definition, lane.queue, lane.backend)
+        name = backend_of_lane(self._settings, lane)
         return name if name in self._backends else None
-
-    def _task_limit(self, task: str) -> int | None:
-        definition = registry.get(task)
-        return None if definition is None else definition.options.max_running
-
-    def _queue_limits(self, queue: str) -> QueueLimits:
-        declared = self._settings.queue(queue)
-        return QueueLimits(declared.max_running, declared.priority, declared.paused)
 
     def held(self) -> dict[UUID, int] | None:
         """Id and fence of every job this process holds; None while a claim is under way."""
@@ -179,12 +174,13 @@ class Dispatcher:
 
     async def run_now(self, job_id: UUID, backend: str) -> None:
         """Claim this job if it may run, and wait until its attempt here is over."""
-        worker = self._worker_id()
+        worker = None if self._stopping else self._worker_id()
         if worker is not None and self._call_of(job_id) is None:
-            operation = ClaimJobs(worker, self._rules, {backend: 1}, self._now(), only=job_id)
+            operation = ClaimById(job_id, worker, self._rules, backend, self._now())
             self._claims += 1
             try:
-                for claimed in await self._store.write(operation):
+                claimed = await self._store.write(operation)
+                if claimed is not None:
                     self._slots.take(backend)
                     self.launch(claimed, registry[claimed.task])
             finally:
@@ -382,12 +378,3 @@ class Dispatcher:
                 await self._store.write(ReleaseJobs(list(left.items()), self._now()))
         except (StoreUnavailable, TimeoutError) as error:
             logger.error("they could not be given back, others will rescue them: %r", error)
-
-
-def effective_backend(
-    settings: Settings, definition: TaskDefinition, queue: str, override: str = ""
-) -> str:
-    """The backend of a job: `using`, then its queue, then its task, then the settings."""
-    return (
-        override or settings.queue(queue).backend or definition.options.backend or settings.backend
-    )

@@ -80,6 +80,12 @@ class JobRecord(Base, table=True):
             "worker_id",
             "task",
         ),
+        _where(
+            "fastapi_jobs_jobs_published",
+            "published_at IS NOT NULL AND status = 'queued'",
+            "queue",
+            "published_at",
+        ),
         _where("fastapi_jobs_jobs_unique", "unique_slot IS NOT NULL", "unique_slot", unique=True),
         _where(
             "fastapi_jobs_jobs_owner",
@@ -120,6 +126,8 @@ class JobRecord(Base, table=True):
     started_at: datetime | None = None
     finished_at: datetime | None = None
     cancel_requested_at: datetime | None = None
+    published_at: datetime | None = None
+    """When its id went to the broker, until a worker claims it."""
     progress: str | None = Field(default=None, sa_type=Text)
     unique_key: str | None = Field(default=None, sa_type=String(64))
     unique_slot: str | None = Field(default=None, sa_type=String(64))

@@ -16,12 +16,14 @@ from fastapi_jobs.by_hand import ByHand
 from fastapi_jobs.capture import capture_logs
 from fastapi_jobs.checks import warn_of_shortcomings
 from fastapi_jobs.checks.tasks import load_task_modules
+from fastapi_jobs.claiming import effective_backend
 from fastapi_jobs.conf import Settings
-from fastapi_jobs.dispatcher import Dispatcher, effective_backend
+from fastapi_jobs.dispatcher import Dispatcher
 from fastapi_jobs.errors import StoreUnavailable
 from fastapi_jobs.heap import freeze_heap
 from fastapi_jobs.lifecycle_log import lifecycle_log, load_observers
 from fastapi_jobs.registry import TaskDefinition, registry
+from fastapi_jobs.relay import Relay, relay_of
 from fastapi_jobs.signals import Observers
 from fastapi_jobs.status import JobStatus
 from fastapi_jobs.stop_signals import StopSignals
@@ -87,6 +89,8 @@ class Runtime:
         self.observers = Observers()
         self.dispatcher: Dispatcher | None = None
         self.worker: Worker | None = None
+        self.relay: Relay | None = None
+        """Tells the broker of due jobs, where the settings name one."""
         self.is_closed = False
         self.has_opened = False
         self.loop: asyncio.AbstractEventLoop | None = None
@@ -128,9 +132,15 @@ class Runtime:
         load_task_modules(self.settings)
 
     async def start(
-        self, *, only_queues: Collection[str] = (), only_backends: Collection[str] = ()
+        self,
+        *,
+        only_queues: Collection[str] = (),
+        only_backends: Collection[str] = (),
+        consumer: Backend | None = None,
     ) -> None:
         """Open, load the task modules and, if this process dispatches, begin to run jobs.
+
+        `consumer` is the one backend of a process that gets its jobs from a broker.
 
         Raises:
             NotMigrated, StoreUnavailable, SettingsError: nothing is left running.
@@ -142,17 +152,23 @@ class Runtime:
                 self._signals = StopSignals(self.waiting.let_go)
             self.load_tasks()
             if self.dispatches and self.dispatcher is None:
-                await self._start_dispatching(frozenset(only_queues), only_backends)
+                self._backends = self._make_backends(only_backends, consumer)
+                await self._start_dispatching(frozenset(only_queues))
         except BaseException:
             await self.stop()
             raise
 
-    async def _start_dispatching(
-        self, only_queues: frozenset[str], only_backends: Collection[str]
-    ) -> None:
+    def _make_backends(
+        self, only_backends: Collection[str], consumer: Backend | None
+    ) -> dict[str, Backend]:
+        if consumer is not None:
+            return {consumer.name: consumer}
         declared = [each.options.backend for each in registry.values()]
-        names = list(only_backends) or backends_of(self.settings, declared)
-        self._backends = make_backends(self.settings, names)
+        return make_backends(
+            self.settings, list(only_backends) or backends_of(self.settings, declared)
+        )
+
+    async def _start_dispatching(self, only_queues: frozenset[str]) -> None:
         warn_of_shortcomings(self.settings, self._backends)
         capture_logs()
         for backend in self._backends.values():
@@ -169,6 +185,10 @@ class Runtime:
             lambda: self.store.commits,
         )
         dispatcher.start()
+        self.relay = relay_of(self.store, self.settings)
+        if self.relay is not None:
+            self._undo.append(self.store.listen(self.relay.heard))
+            self.relay.start()
 
     def _dispatching(self, only_queues: frozenset[str]) -> tuple[Dispatcher, Worker]:
         attempts = Attempts(
@@ -202,6 +222,11 @@ class Runtime:
         return dispatcher, worker
 
     @property
+    def broker_trouble(self) -> str | None:
+        """Why the broker cannot be told of jobs now, or None."""
+        return None if self.relay is None else self.relay.trouble
+
+    @property
     def backends(self) -> Mapping[str, Backend]:
         """The backends that run here, by name; none before the start and after the stop."""
         return self._backends
@@ -218,6 +243,9 @@ class Runtime:
             signals.close()
         dispatcher, self.dispatcher = self.dispatcher, None
         left = 0
+        relay, self.relay = self.relay, None
+        if relay is not None:
+            await relay.stop()
         if dispatcher is not None:
             left = await dispatcher.stop(at_once)
         for backend in self._backends.values():

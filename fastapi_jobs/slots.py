@@ -37,9 +37,10 @@ class Slots:
             return taken
 
     def give(self, backend: str) -> None:
-        """Give one slot back."""
+        """Give one slot back; of a backend without slots of its own, nothing."""
         with self._lock:
-            self._free[backend] += 1
+            if backend in self._free:
+                self._free[backend] += 1
 
     def give_back(self, slots: Mapping[str, int]) -> None:
         """Give many slots back."""

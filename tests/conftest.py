@@ -12,6 +12,7 @@ import pytest
 from fastapi_jobs import heap
 from fastapi_jobs.backends.threads import CALL_THREADS
 from run import POSTGRES_BIN_VARIABLE
+from tests.redis_server import RedisServer, find_redis
 from tests.servers import PostgresServer, find_postgres, wait_until
 
 GRACE = 5.0
@@ -72,6 +73,19 @@ def postgres(postgres_bin: Path) -> Iterator[PostgresServer]:
     """The PostgreSQL that the whole run shares: never stop it, see `postgres_server_factory`."""
     with PostgresServer(postgres_bin) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """The Redis that the whole run shares: never stop it, see `redis_server_factory`."""
+    with RedisServer(find_redis()) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_url(redis_server: RedisServer) -> str:
+    """The URL of that Redis."""
+    return redis_server.url()
 
 
 @pytest.fixture

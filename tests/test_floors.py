@@ -14,7 +14,7 @@ FLOORS = {
     8: "__init__ __main__ app cli celery_app _child pytest_plugin",
     7: "api admin background testing observers",
     6: "explaining tasks handle current enqueueing in_session runtime using waiting celery_worker",
-    5: "attempts by_hand dispatcher worker checks lifecycle_log",
+    5: "attempts claiming relay by_hand dispatcher worker checks lifecycle_log",
     4: "backends",
     3: "runner injection capture reports",
     2: "store registry",
@@ -22,7 +22,7 @@ FLOORS = {
     0: "status errors clock wording failpoints process_identity slots heap stop_signals",
 }
 
-CELERY = ("backends.celery", "celery_worker", "celery_app")
+CELERY = ("backends.celery_broker", "celery_worker", "celery_app")
 WEB = ("api", "admin", "background", "app", "testing")
 SESSIONS = {
     "": (
@@ -98,7 +98,7 @@ def problems(folder: Path, files: dict[str, str]) -> list[str]:
         ("injection.py", "from fastapi import params"),
         ("conf/loading.py", "def load():\n    from dynaconf import Dynaconf"),
         ("cli/__init__.py", "import typer"),
-        ("backends/celery.py", "from celery import Celery"),
+        ("backends/celery_broker.py", "from celery import Celery"),
         ("app.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import sqladmin"),
         ("status.py", "import enum"),
         ("__init__.py", "if TYPE_CHECKING:\n    from .status import X"),
@@ -135,7 +135,7 @@ def test_what_is_allowed(tmp_path: Path, file: str, line: str) -> None:
         ("conf.py", "try:\n    import dynaconf\nexcept ImportError: ...", "it is slow to load"),
         ("conf.py", "class A:\n    import dynaconf", "it is slow to load"),
         ("injection.py", "from fastapi import Depends", "only api, admin, background, app"),
-        ("backends/thread.py", "import celery", "only backends.celery, celery_worker"),
+        ("backends/thread.py", "import celery", "only backends.celery_broker, celery_worker"),
         ("app.py", "import sqladmin", "it is slow to load"),
         ("app.py", "def f():\n    import rich.table", "only cli may"),
         ("store/engine.py", "import alembic", "it is slow to load"),

@@ -16,6 +16,7 @@ from fastapi.routing import APIRoute
 import fastapi_jobs.tasks
 from fastapi_jobs import FastAPIJobs
 from fastapi_jobs.api.guard import OPEN_ENVIRONMENTS
+from fastapi_jobs.backends.celery import CeleryBackend, PreforkBackend
 from fastapi_jobs.backends.make import make_backends
 from fastapi_jobs.conf import load
 from fastapi_jobs.conf.model import QueueSettings
@@ -142,8 +143,11 @@ def test_the_drawing_is_moves() -> None:
 
 def test_the_capabilities_are_those_of_the_backends(sqlite_url: str) -> None:
     settings = load(None, database_url=sqlite_url)
-    rows = {row[0].strip("`"): row[1:] for row in table("capabilities")}
-    backends = make_backends(settings, ["asyncio", "thread", "process", "immediate"])
+    rows = {row[0].replace("`", ""): row[1:] for row in table("capabilities")}
+    backends = make_backends(settings, ["asyncio", "thread", "process", "immediate"]) | {
+        "celery (prefork)": PreforkBackend(),
+        "celery (threads, solo)": CeleryBackend(1),
+    }
     assert set(rows) == set(backends)
     for name, backend in backends.items():
         for_async, for_def, crash = rows[name]

@@ -113,3 +113,44 @@ def test_a_machine_without_a_browser_is_told_what_is_missing() -> None:
 def test_a_chosen_browser_that_is_none_is_refused() -> None:
     done = ask("run.obtain_browser()", **{run.BROWSER_VARIABLE: "/nowhere"})
     assert f"{run.BROWSER_VARIABLE}=/nowhere does not start." in done.stderr
+
+
+def test_a_machine_without_redis_is_told_what_is_missing() -> None:
+    done = ask("run.obtain_redis()")
+    assert done.returncode == 1
+    assert "run.py: The tests need a real Redis. No redis-server was found" in done.stderr
+
+
+def test_a_redis_that_does_not_start_counts_as_none(tmp_path: Path) -> None:
+    program(tmp_path, "redis-server", "exit 1")
+    done = ask("run.obtain_redis()", PATH=str(tmp_path))
+    assert "run.py: The tests need a real Redis." in done.stderr
+
+
+@pytest.mark.parametrize(("installer", "package"), [("apt-get", "redis-server"), ("brew", "redis")])
+def test_redis_is_installed_where_it_is_missing(
+    tmp_path: Path, installer: str, package: str
+) -> None:
+    made = tmp_path / "made"
+    program(made, "redis-server", "exit 0")
+    copy = f'cp -p "{made}"/redis-server "{tmp_path}"'
+    program(tmp_path, installer, f'case "$*" in *"install"*" {package}") {copy} ;; esac')
+    code = "run.os.geteuid = lambda: 0\nprint(run.obtain_redis())"
+    done = ask(code, PATH=f"{tmp_path}:{tools(tmp_path)}")
+    assert done.stdout.splitlines()[-1] == str(tmp_path / "redis-server"), done.stderr
+
+
+def tools(folder: Path) -> Path:
+    """A folder for PATH with what the installers of these tests call, and no more."""
+    made = folder / "tools"
+    made.mkdir()
+    for name in ("env", "cp"):
+        os.symlink(str(shutil.which(name)), made / name)
+    return made
+
+
+def program(folder: Path, name: str, script: str) -> None:
+    """Write a shell script that can be run by its name."""
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+    (folder / name).chmod(0o755)

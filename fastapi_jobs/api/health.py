@@ -24,6 +24,7 @@ async def get_health(request: Request, access: AccessOf) -> Health:
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
             health = await _details(access.runtime) if may_see_details else await _bare(store)
+            health.status = "ok" if access.runtime.broker_trouble is None else "degraded"
     except (StoreUnavailable, TimeoutError) as error:
         raise _away(may_see_details, store.trouble or _reason(error)) from error
     if store.trouble:
@@ -62,4 +63,5 @@ async def _details(runtime: Runtime) -> Health:
         dispatcher="off" if runtime.dispatcher is None else "running",
         workers=[worker_out(each) for each in workers],
         unknown_tasks=[name for name in queued if name not in known],
+        broker=runtime.broker_trouble,
     )

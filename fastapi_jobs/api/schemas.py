@@ -213,11 +213,14 @@ class WorkerOut(BaseModel):
 class Health(BringsProblem):
     """Whether jobs can be taken; the details only for those who may see them."""
 
-    status: str = "ok"
+    status: str = Field(default="ok", description="Or degraded: jobs are taken, and some wait.")
     dispatcher: str | None = Field(default=None, description="Whether this very process runs jobs.")
     workers: list[WorkerOut] | None = None
     unknown_tasks: list[str] | None = Field(
         default=None, description="Tasks with queued jobs that no worker knows; they wait."
+    )
+    broker: str | None = Field(
+        default=None, description="Why the broker cannot be told of jobs; null: it can, or none is."
     )
 
 

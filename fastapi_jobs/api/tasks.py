@@ -8,8 +8,8 @@ from pydantic import BaseModel, Field
 from fastapi_jobs.api.access import AccessOf, Action
 from fastapi_jobs.api.task_schemas import params_schema, result_schema
 from fastapi_jobs.checks import queue_of
+from fastapi_jobs.claiming import effective_backend
 from fastapi_jobs.conf import Settings
-from fastapi_jobs.dispatcher import effective_backend
 from fastapi_jobs.registry import TaskDefinition, registry
 
 

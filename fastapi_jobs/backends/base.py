@@ -19,8 +19,12 @@ class Backend:
     """A running `def` task can be cancelled and timed out."""
     shares_process: ClassVar[bool] = True
     """A job that kills its process kills the worker and its other jobs."""
+    cure: ClassVar[str] = 'backend="process"'
+    """What stops tasks that cannot be stopped here."""
     needs_import: ClassVar[bool] = False
     """Tasks are found again by importing their module."""
+    by_message: ClassVar[bool] = False
+    """Its jobs are claimed when a broker's message names them, never by looking for work."""
 
     def __init__(self, slots: int) -> None:
         self.slots = slots
@@ -57,7 +61,7 @@ class Backend:
             found.append(
                 f"timeout={timeout:g} cannot stop a {kind} task on the {self.name} backend: "
                 "a thread cannot be stopped. It is marked and ends by itself. "
-                'The cure is backend="process".'
+                f"The cure is {self.cure}."
             )
         if self.needs_import and not definition.importable:
             found.append(

@@ -11,6 +11,8 @@ from fastapi_jobs.backends.thread import ThreadBackend
 from fastapi_jobs.conf import Settings, to_json
 from fastapi_jobs.errors import SettingsError, SettingsProblem
 
+CELERY = "celery"
+
 CUSTOM_SLOTS = 10
 """Jobs that a backend of your own runs at a time, unless its class says otherwise."""
 
@@ -25,9 +27,12 @@ def make_backends(settings: Settings, wanted: Iterable[str]) -> dict[str, Backen
 
 
 def backends_of(settings: Settings, declared: Collection[str | None]) -> list[str]:
-    """Every backend this process should run: ours, and those the settings or tasks name."""
+    """Every backend this process should run: ours, and those the settings or tasks name.
+
+    Celery's jobs run in its own workers.
+    """
     named = {settings.backend, *(queue.backend for queue in settings.queues.values()), *declared}
-    own = sorted(name for name in named if name and name not in _OURS)
+    own = sorted(name for name in named if name and name not in (*_OURS, CELERY))
     ours = [name for name in _OURS if name != "immediate" or settings.backend == "immediate"]
     return [*ours, *own]
 
@@ -36,8 +41,8 @@ def _make(settings: Settings, name: str) -> Backend:
     maker = _OURS.get(name)
     if maker is not None:
         return maker(settings)
-    if name == "celery":
-        raise _unusable(settings, name, "this version runs no Celery workers yet.")
+    if name == CELERY:
+        raise _unusable(settings, name, "its jobs run in Celery's workers: fastapi-jobs worker.")
     module, _, attribute = name.replace(":", ".").rpartition(".")
     try:
         kind: Any = getattr(import_module(module), attribute)

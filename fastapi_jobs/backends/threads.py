@@ -25,14 +25,17 @@ class CallThreads:
         self._pool = _Pool(size, f"{CALL_THREADS}-{name}")
         self._loops: list[asyncio.AbstractEventLoop] = []
 
-    async def run(self, call: Call) -> Report:
-        """Run `call` in a thread and wait for it, whatever happens to the caller."""
+    async def run(self, call: Call, *, timed: bool = True) -> Report:
+        """Run `call` in a thread and wait for it, whatever happens to the caller.
+
+        `timed` tells a `def` task when its timeout has passed.
+        """
         loop = asyncio.get_running_loop()
         function = self._run_async if call.definition.is_async else call_sync
         context = contextvars.copy_context()
         future = self._pool.submit(lambda: context.run(function, call))
         timer = None
-        if call.timeout is not None and not call.definition.is_async:
+        if timed and call.timeout is not None and not call.definition.is_async:
             timer = loop.call_later(call.timeout, call.mark_overdue)
         try:
             return await asyncio.wrap_future(future)

@@ -4,8 +4,10 @@ import logging
 from collections.abc import Mapping
 
 from fastapi_jobs.backends.base import Backend
+from fastapi_jobs.backends.celery import celery_backend
+from fastapi_jobs.backends.make import CELERY
+from fastapi_jobs.claiming import effective_backend
 from fastapi_jobs.conf import Settings
-from fastapi_jobs.dispatcher import effective_backend
 from fastapi_jobs.errors import TaskDefinitionError
 from fastapi_jobs.options import DEFAULT_QUEUE
 from fastapi_jobs.registry import TaskDefinition, registry
@@ -27,8 +29,9 @@ def shortcomings(
     """What the effective backends cannot do for the registered tasks."""
     found: list[tuple[TaskDefinition, str]] = []
     for definition in registry.values():
-        name = effective_backend(settings, definition, queue_of(settings, definition))
-        backend = backends.get(name)
+        queue = queue_of(settings, definition)
+        name = effective_backend(settings, definition, queue)
+        backend = celery_backend(settings, queue) if name == CELERY else backends.get(name)
         if backend is None:
             continue
         option = definition.options.timeout

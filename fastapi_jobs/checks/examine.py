@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
+from fastapi_jobs.checks.broker import examine_broker, judge_celery
 from fastapi_jobs.checks.database import judge_connections, judge_revision, judge_server
 from fastapi_jobs.checks.findings import Finding, error, ok
 from fastapi_jobs.checks.place import (
@@ -35,7 +36,8 @@ from fastapi_jobs.store.probe import Snapshot, look
 
 
 def examine(settings: Settings) -> list[Finding]:
-    """Judge settings, code, database, workers and queues. Imports the task modules, writes nothing.
+    """Judge settings, code, database, workers, queues and broker; import the task modules, write
+    nothing.
 
     Where one thing is broken, the rest is judged all the same as far as it can be.
     """
@@ -45,6 +47,7 @@ def examine(settings: Settings) -> list[Finding]:
     found += judge_settings(settings)
     found += judge_tasks(settings)
     found += _examine_database(settings)
+    found += examine_broker(settings)
     return found
 
 
@@ -94,6 +97,7 @@ def _judge_running(
         yield from judge_hosts(live)
     yield from judge_queues(settings, seen.queues, seen.lanes)
     yield from judge_lanes(settings, seen.lanes, live)
+    yield from judge_celery(settings, live)
 
 
 def sqlite_file(settings: Settings) -> Path | None:

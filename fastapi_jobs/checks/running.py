@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 
 from fastapi_jobs.checks.findings import Finding, error, note, ok, warning
+from fastapi_jobs.claiming import effective_backend
 from fastapi_jobs.conf import Settings
-from fastapi_jobs.dispatcher import effective_backend
 from fastapi_jobs.errors import did_you_mean
 from fastapi_jobs.models import QueueRecord, WorkerRecord
 from fastapi_jobs.process_identity import is_dead

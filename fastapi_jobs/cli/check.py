@@ -40,8 +40,8 @@ def check(
 ) -> None:
     """Find what would hurt in production.
 
-    It judges settings, tasks, database, workers and queues, changes nothing, and exits with 1 if
-    there is an error; with --strict, for a warning too.
+    It judges settings, tasks, database, workers, queues and broker, changes nothing, and exits
+    with 1 if there is an error; with --strict, for a warning too.
     """
     findings = _findings(settings, env, app_dir)
     count = Counter(each.level for each in findings)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from fastapi_jobs.checks import queue_of
+from fastapi_jobs.claiming import effective_backend
 from fastapi_jobs.cli.completing import task_names
 from fastapi_jobs.cli.printing import print_json, print_table
 from fastapi_jobs.cli.starting import (
@@ -21,7 +22,6 @@ from fastapi_jobs.cli.starting import (
     refusing,
 )
 from fastapi_jobs.conf import Settings
-from fastapi_jobs.dispatcher import effective_backend
 from fastapi_jobs.errors import UnknownTask
 from fastapi_jobs.registry import TaskDefinition, registry
 

@@ -11,7 +11,9 @@ from typing import Annotated
 import typer
 
 from fastapi_jobs.app import FastAPIJobs
+from fastapi_jobs.backends.make import CELERY
 from fastapi_jobs.checks import import_tasks, queue_of
+from fastapi_jobs.cli.celery import run_celery
 from fastapi_jobs.cli.completing import queue_names
 from fastapi_jobs.cli.starting import (
     AppDirOption,
@@ -65,12 +67,24 @@ def worker(
     if problems:
         refuse("\n".join(each.text for each in problems))
     _warn_of_unknown(loaded, queues)
+    if CELERY in (backends or [loaded.backend]):
+        _refuse_a_mixture(backends)
+        with refusing(loaded):
+            run_celery(loaded, queues)
+        return
     with refusing(loaded):
         runtime = FastAPIJobs(loaded, dispatch=True).runtime
         left = asyncio.run(_run(runtime, queues, backends))
     typer.echo("stopped")
     if left:
         _exit_at_once()
+
+
+def _refuse_a_mixture(backends: Sequence[str]) -> None:
+    others = [name for name in backends if name != CELERY]
+    if others:
+        names = ", ".join(others)
+        refuse(f"celery has processes of its own: start another worker for {names}.")
 
 
 def _checked(backend: str) -> str:

@@ -33,6 +33,7 @@ Prefix = Annotated[str, BeforeValidator(names.check_prefix)]
 Kept = Annotated[timedelta | None, BeforeValidator(rules.check_duration)]
 Count = Annotated[int, rules.whole(1)]
 CountOrNone = Annotated[int | None, rules.whole(1, zero_is=rules.nothing)]
+CountOrAutomatic = Annotated[int, rules.whole(1, zero_is=rules.automatic)]
 CountOrCores = Annotated[int, rules.whole(1, zero_is=rules.cores)]
 Seconds = Annotated[float, rules.seconds()]
 SecondsOrZero = Annotated[float, rules.seconds(may_be_zero=True)]
@@ -78,7 +79,7 @@ class CelerySettings(Table):
     """The Celery backend."""
 
     broker_url: Annotated[str | None, names.broker_url()]
-    window: Count
+    window: CountOrAutomatic
     pool: Annotated[Pool, rules.choice(*POOLS)]
     concurrency: CountOrCores
 

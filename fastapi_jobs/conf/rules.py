@@ -66,6 +66,11 @@ def nothing() -> None:
     """What 0 stands for where a key may be none."""
 
 
+def automatic() -> int:
+    """What 0 stands for where whoever reads the key decides by what it sees."""
+    return 0
+
+
 def cores() -> int:
     """What 0 stands for where a key counts workers: the cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
@@ -144,7 +149,8 @@ def one_of(words: Iterable[str]) -> str:
 def _or_none(zero_is: Callable[[], int | None] | None) -> str:
     if zero_is is None:
         return ""
-    return ", or 0 for none" if zero_is is nothing else ", or 0 for one per core"
+    words = {nothing: "none", cores: "one per core", automatic: "automatic"}
+    return f", or 0 for {words[zero_is]}"
 
 
 def is_none(value: object) -> bool:

@@ -8,8 +8,8 @@ from datetime import datetime
 from uuid import UUID
 
 from fastapi_jobs.checks.running import is_stale
+from fastapi_jobs.claiming import effective_backend
 from fastapi_jobs.conf import Settings
-from fastapi_jobs.dispatcher import effective_backend
 from fastapi_jobs.models import QueueRecord, WorkerRecord
 from fastapi_jobs.registry import registry
 from fastapi_jobs.store.explain import Rivals, Running, Standing

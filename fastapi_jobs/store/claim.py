@@ -149,29 +149,35 @@ class ClaimJobs(Operation[list[Claimed]]):
         backends = dict(chosen)
         # One that expired is here only when too many did at once; the next claim cancels it.
         ours = jobs.c.id.in_(list(backends)) & unexpired(self.now)
-        rows = tx.execute(_CLAIMED_COLUMNS.where(ours)).all()
-        claimed = {row.id: _claimed(row, backends[row.id], self.now) for row in rows}
-        worker, now = tx.encode_id(self.worker), tx.encode_time(self.now)
-        ids = tx.encode_ids(claimed)
-        tx.many(_claim_statement(), [(worker, now, each) for each in ids])
-        tx.many(
-            attempt_statement(),
-            [
-                (each, job.attempt, job.fence, worker, job.backend, now)
-                for each, job in zip(ids, claimed.values(), strict=True)
-            ],
-        )
+        rows = tx.execute(CLAIMED_COLUMNS.where(ours)).all()
+        claimed = {row.id: claimed_row(row, backends[row.id], self.now) for row in rows}
+        take(tx, self.worker, self.now, list(claimed.values()))
         return [claimed[job_id] for job_id, _ in chosen if job_id in claimed]
 
 
-_CLAIMED_COLUMNS = select(
+def take(tx: Transaction, worker: UUID, now: datetime, chosen: Sequence[Claimed]) -> None:
+    """Make `worker` the owner of jobs whose rows this transaction holds."""
+    owner, started, ids = tx.encode_id(worker), tx.encode_time(now), [job.id for job in chosen]
+    encoded = tx.encode_ids(ids)
+    tx.many(_claim_statement(), [(owner, started, each) for each in encoded])
+    tx.many(
+        attempt_statement(),
+        [
+            (each, job.attempt, job.fence, owner, job.backend, started)
+            for each, job in zip(encoded, chosen, strict=True)
+        ],
+    )
+
+
+CLAIMED_COLUMNS = select(
     *(jobs.c[name] for name in ("id", "task", "queue", "args", "attempt", "fence", "failures")),
     *(jobs.c[name] for name in ("crashes", "suspect", "priority", "created_at", "owner")),
     jobs.c.meta,
 )
 
 
-def _claimed(row: Any, backend: str, now: datetime) -> Claimed:
+def claimed_row(row: Any, backend: str, now: datetime) -> Claimed:
+    """A row of CLAIMED_COLUMNS as it is once it is taken."""
     return Claimed(
         id=row.id,
         task=row.task,
@@ -207,6 +213,7 @@ def _claim_statement() -> Prepared:
                 (jobs.c.worker_id, given["worker"]),
                 (jobs.c.started_at, given["now"]),
                 (jobs.c.reason, literal_column("NULL")),
+                (jobs.c.published_at, literal_column("NULL")),
                 (jobs.c.unique_slot, _KEEPS_WHILE_RUNNING),
             )
         )

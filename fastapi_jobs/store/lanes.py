@@ -147,7 +147,7 @@ class Limits:
         for _, _, job_id, lane, backend in candidates:
             if left[backend] and self.room(lane):
                 left[backend] -= 1
-                self._spend(lane)
+                self.spend(lane)
                 chosen.append((job_id, backend))
         return chosen
 
@@ -184,7 +184,8 @@ class Limits:
             room = min(room, self._room_of_task(lane.task, task_limit))
         return room
 
-    def _spend(self, lane: Lane) -> None:
+    def spend(self, lane: Lane) -> None:
+        """One more of this lane runs."""
         for rooms, name in ((self._queue_room, lane.queue), (self._task_room, lane.task)):
             if name in rooms:
                 rooms[name] -= 1

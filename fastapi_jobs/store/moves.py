@@ -152,6 +152,7 @@ _AGAIN: dict[str, Any] = {
     "error": None,
     "reason": None,
     "progress": None,
+    "published_at": None,
 }
 
 
@@ -174,6 +175,8 @@ class EditJob(Operation[JobStatus]):
         new_tags: Sequence[str] | None = self.changes.get("tags")
         if new_tags is not None:
             values["tags"] = to_json(tuple(new_tags)).decode() if new_tags else None
+        if "queue" in values or "run_after" in values:
+            values["published_at"] = None  # what the broker holds of it is void
         if "run_after" in values:
             due = values["run_after"] is None or values["run_after"] <= self.now
             values["status"] = (JobStatus.QUEUED if due else JobStatus.SCHEDULED).value

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import create_engine
 
 from fastapi_jobs.checks import place
+from fastapi_jobs.checks.broker import judge_celery
 from fastapi_jobs.checks.database import judge_connections, judge_server
 from fastapi_jobs.checks.findings import Finding
 from fastapi_jobs.checks.place import (
@@ -37,7 +38,7 @@ from fastapi_jobs.store.workers import RegisterWorker
 from tests.cli.command import ROOT, Site
 from tests.cli.login_proxy import LoginProxy
 from tests.cli.work import add, send
-from tests.servers import PostgresServer
+from tests.servers import PostgresServer, free_port
 
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
 
@@ -206,7 +207,71 @@ def test_what_stands_between_is_seen(tmp_path: Path, postgres_url: str) -> None:
     assert said.startswith("A pooler (pgbouncer?) stands before postgresql+psycopg://")
 
 
+def on_celery(site: Site, broker_url: str) -> dict[str, str]:
+    """The variables of a site whose jobs run on Celery."""
+    site.write(database_url=site.url, task_modules=["tests.cli.work"], backend="celery")
+    return {"FASTAPI_JOBS_CELERY__BROKER_URL": broker_url}
+
+
+def test_a_broker_that_answers(sqlite_site: Site, redis_url: str) -> None:
+    _, found = sqlite_site.check()
+    assert not any(key.endswith(" broker") for key in found)  # nothing goes to Celery yet
+    code, found = sqlite_site.check(**on_celery(sqlite_site, redis_url))
+    assert code == 0
+    assert found["ok broker"] == [f"The broker {redis_url} answers."]
+
+
+def test_a_broker_that_does_not_answer(sqlite_site: Site) -> None:
+    url = f"redis://:secret@127.0.0.1:{free_port()}/0"
+    code, found = sqlite_site.check(**on_celery(sqlite_site, url))
+    assert code == 1
+    (said,) = found["error broker"]
+    hidden = url.replace("secret", "***")
+    assert said.startswith(f"The broker {hidden} does not answer: ConnectionError: Error ")
+    assert said.endswith(
+        "Connection refused. Does it run, and is celery.broker_url right? It comes from "
+        "variable FASTAPI_JOBS_CELERY__BROKER_URL. Until it answers, jobs wait in the database."
+    )
+    assert "ok migration" in found
+
+
+def test_a_queue_on_celery_asks_for_the_broker(sqlite_site: Site, redis_url: str) -> None:
+    variables = {
+        "FASTAPI_JOBS_QUEUES__MAIL__BACKEND": "celery",
+        "FASTAPI_JOBS_CELERY__BROKER_URL": redis_url,
+    }
+    assert "ok broker" in sqlite_site.check(**variables)[1]
+
+
+def test_a_task_on_celery_without_a_broker(sqlite_site: Site) -> None:
+    (sqlite_site.folder / "slow.py").write_text(
+        'from fastapi_jobs import task\n\n@task(backend="celery")\ndef crawl() -> None: ...\n'
+    )
+    sqlite_site.write(database_url=sqlite_site.url, task_modules=["slow"])
+    code, found = sqlite_site.check("--app-dir", ".")
+    assert code == 1
+    assert found["error broker"] == [
+        "Task 'slow.crawl' runs on celery, and celery.broker_url is not set. Set it, such as "
+        '"redis://localhost:6379/0", or choose another backend.'
+    ]
+
+
 # Judgements.
+
+
+def test_tasks_on_celery_need_its_workers() -> None:
+    celery = {"broker_url": "redis://localhost:9"}
+    mail = load(
+        database_url="sqlite:////tmp/x", queues={"mail": {"backend": "celery"}}, celery=celery
+    )
+    found = texts(judge_celery(mail, [worker()]))
+    assert found["note no-celery-worker"] == (
+        f"Jobs of task {send.name!r} run on celery, and no Celery worker lives. "
+        "Start one: fastapi-jobs worker --backend celery"
+    )
+    assert texts(judge_celery(mail, [])) == {}  # "no worker lives" says it
+    assert texts(judge_celery(mail, [worker(), worker(backends='["celery"]')])) == {}
+    assert texts(judge_celery(load(database_url="sqlite:////tmp/x"), [worker()])) == {}
 
 
 def test_settings_that_surprise() -> None:

@@ -11,6 +11,7 @@ from tests.conf.conftest import Problems
 
 WHOLE = "must be a whole number of at least 1."
 WHOLE_OR_NONE = "must be a whole number of at least 1, or 0 for none."
+WHOLE_OR_AUTOMATIC = "must be a whole number of at least 1, or 0 for automatic."
 WHOLE_OR_CORES = "must be a whole number of at least 1, or 0 for one per core."
 SECONDS = "must be a number of seconds above 0."
 SECONDS_OR_ZERO = "must be a number of seconds not below 0."
@@ -120,7 +121,7 @@ def nested(key: str, value: object) -> dict[str, Any]:
         ("process.max_memory_mb", "lots", '"lots"', WHOLE_OR_NONE),
         ("process.kill_grace_seconds", -1, "-1", SECONDS_OR_ZERO),
         ("celery.broker_url", "redis", '"redis"', BROKER),
-        ("celery.window", 0, "0", WHOLE),
+        ("celery.window", -1, "-1", WHOLE_OR_AUTOMATIC),
         ("celery.pool", "thread", '"thread"', f"{POOL} Did you mean 'threads'?"),
         ("celery.concurrency", -1, "-1", WHOLE_OR_CORES),
         ("retention.succeeded", "7w", '"7w"', TIME),
@@ -182,6 +183,9 @@ def test_every_key_has_a_broken_rule_above() -> None:
         ("retention.failed", timedelta(0), None),
         ("celery.broker_url", "sentinel://h:1;sentinel://i:1", "sentinel://h:1;sentinel://i:1"),
         ("celery.broker_url", "memory://", "memory://"),
+        ("celery.window", 0, 0),
+        ("celery.window", "", 0),
+        ("celery.window", 7, 7),
         ("process.max_memory_mb", 0, None),
         ("process.kill_grace_seconds", 0.5, 0.5),
     ],

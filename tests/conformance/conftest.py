@@ -1,7 +1,8 @@
 """Every behaviour runs on every backend and every database: one started app for each pair."""
 
+import os
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,17 @@ import pytest
 import pytest_asyncio
 
 from fastapi_jobs import FastAPIJobs
+from fastapi_jobs.backends.celery import CeleryBackend, PreforkBackend
 from fastapi_jobs.backends.event_loop import AsyncioBackend, ImmediateBackend
 from fastapi_jobs.backends.process import ProcessBackend
 from fastapi_jobs.backends.thread import ThreadBackend
 from fastapi_jobs.testing.conformance.both import Kind
 from fastapi_jobs.testing.conformance.gate import Gate
+from tests.celery_worker import CeleryWorker
 from tests.conformance.rig import (
     AWAY,
     CRASH_CAP,
+    EVENTS_FILE,
     LOG_CAP,
     ONE_LANE,
     TEXT_CAP,
@@ -32,7 +36,12 @@ ABILITIES = {
     "thread": Abilities.of(ThreadBackend),
     "process": Abilities.of(ProcessBackend),
     "immediate": Abilities.of(ImmediateBackend, runs_at_enqueue=True),
+    # A child of prefork runs one job: what kills it is that job's own process.
+    "celery-prefork": Abilities.of(PreforkBackend, shares_process=False, is_remote=True),
+    "celery-threads": Abilities.of(CeleryBackend, is_remote=True),
 }
+MODULES = ("calls", "ends", "flow", "told", "values")
+CONCURRENCY = {"prefork": 4, "threads": 20}
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +75,13 @@ def database_url(
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="package")
-async def rig(backend_name: str, abilities: Abilities, database_url: str) -> AsyncIterator[Rig]:
+async def rig(
+    request: pytest.FixtureRequest,
+    backend_name: str,
+    abilities: Abilities,
+    database_url: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[Rig]:
     """The started app, with its children warm."""
     settings: dict[str, Any] = {
         "database_url": database_url,
@@ -81,7 +96,7 @@ async def rig(backend_name: str, abilities: Abilities, database_url: str) -> Asy
         "max_crashes": CRASH_CAP,
         "process": {"max_workers": 4},
         # Children import these before they get a call, whose timeout that would use up.
-        "task_modules": [f"tests.conformance.tasks.{name}" for name in ("calls", "ends", "flow")],
+        "task_modules": [f"tests.conformance.tasks.{name}" for name in MODULES],
         "queues": {
             ONE_LANE: {"max_running": 1},
             TWO_LANES: {"max_running": 2},
@@ -92,9 +107,44 @@ async def rig(backend_name: str, abilities: Abilities, database_url: str) -> Asy
             "tests.conformance.rig:remember",
         ],
     }
-    async with FastAPIJobs(**settings) as jobs:
-        yield Rig(jobs, backend_name, abilities, settings)
+    async with AsyncExitStack() as stack:
+        if not abilities.is_remote:
+            jobs = await stack.enter_async_context(FastAPIJobs(**settings))
+            yield Rig(jobs, backend_name, abilities, settings, os.getpid())
+        else:
+            backend, _, pool = backend_name.partition("-")
+            folder = tmp_path_factory.mktemp("celery")
+            settings |= {
+                "backend": backend,
+                "celery": {
+                    "broker_url": request.getfixturevalue("redis_url"),
+                    "pool": pool,
+                    "concurrency": CONCURRENCY[pool],
+                },
+            }
+            stack.enter_context(events_noted(folder / "events"))
+            jobs = await stack.enter_async_context(FastAPIJobs(**settings))
+            worker = stack.enter_context(CeleryWorker(folder, settings))
+            yield Rig(jobs, backend, abilities, settings, worker.process.pid)
     wait_until(lambda: not leftovers(), 10, lambda: f"left behind: {leftovers()}")
+
+
+@contextmanager
+def events_noted(file: Path) -> Iterator[None]:
+    """Until the block ends, observers note their events in `file`."""
+    file.touch()
+    os.environ[EVENTS_FILE] = str(file)
+    try:
+        yield
+    finally:
+        del os.environ[EVENTS_FILE]
+
+
+@pytest.fixture
+def in_this_process(abilities: Abilities) -> None:
+    """The test stops and starts apps that run jobs here; tests/celery does that to workers."""
+    if abilities.is_remote:
+        pytest.skip("its jobs run in other processes: see tests/celery")
 
 
 @pytest.fixture(params=["def", "async def"])

@@ -1,5 +1,6 @@
 """What a behaviour is tried on: one started FastAPIJobs, what its backend can, and looks inside."""
 
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -9,12 +10,13 @@ from uuid import UUID
 
 from fastapi_jobs import FastAPIJobs, Job, JobFilter, JobStatus
 from fastapi_jobs.backends.base import Backend
+from fastapi_jobs.backends.process import ProcessBackend
 from fastapi_jobs.models import AttemptRecord, JobRecord, LogRecord
 from fastapi_jobs.signals import Event
 from fastapi_jobs.status import AttemptOutcome
 from fastapi_jobs.store import queries
 from fastapi_jobs.testing.conformance.both import AnyTask
-from fastapi_jobs.testing.conformance.gate import LIMIT, Gate, eventually
+from fastapi_jobs.testing.conformance.gate import LIMIT, Gate, eventually, note
 
 TEXT_CAP = 200_000
 LOG_CAP = 20
@@ -33,9 +35,26 @@ EVENTS: list[Event] = []
 """What the observer of every app was told."""
 
 
+EVENTS_FILE = "CONFORMANCE_EVENTS"
+"""The variable that names the file in which workers of other processes note what they hear."""
+
+
 def remember(event: Event) -> None:
     """An observer that keeps what it hears."""
     EVENTS.append(event)
+    if file := os.environ.get(EVENTS_FILE):
+        note(file, f"{event.job_id} {event.kind}")
+
+
+def heard_of(job_id: UUID) -> list[str]:
+    """The kinds of a job's events, in their order."""
+    file = os.environ.get(EVENTS_FILE)
+    if not file:
+        return [event.kind.value for event in EVENTS if event.job_id == job_id]
+    lines = [line.split() for line in Path(file).read_text().splitlines()]
+    heard = [kind for of, kind in lines if of == str(job_id)]
+    # Another process may tell of the start before this one tells of the enqueue.
+    return sorted(heard, key=lambda kind: kind != "enqueued")
 
 
 def broken(event: Event) -> None:
@@ -52,15 +71,28 @@ class Abilities:
     stops_sync: bool
     shares_process: bool
     runs_at_enqueue: bool
+    is_remote: bool
+    """Its jobs run in workers that are other processes."""
+    kills: bool
+    """What it stops is killed, an `async def` task too."""
 
     @classmethod
-    def of(cls, backend: type[Backend], *, runs_at_enqueue: bool = False) -> "Abilities":
+    def of(
+        cls,
+        backend: type[Backend],
+        *,
+        shares_process: bool | None = None,
+        runs_at_enqueue: bool = False,
+        is_remote: bool = False,
+    ) -> "Abilities":
         """Read from the backend's class."""
         return cls(
             stops_async=backend.stops_async,
             stops_sync=backend.stops_sync,
-            shares_process=backend.shares_process,
+            shares_process=backend.shares_process if shares_process is None else shares_process,
             runs_at_enqueue=runs_at_enqueue,
+            is_remote=is_remote,
+            kills=backend is ProcessBackend,
         )
 
     def stops(self, task: AnyTask) -> bool:
@@ -76,6 +108,8 @@ class Rig:
     backend: str
     can: Abilities
     settings: dict[str, Any]
+    pid: int
+    """The process whose end would end the tests of this rig; no job may kill it."""
 
     def another(self, **overrides: Any) -> FastAPIJobs:
         """Another FastAPIJobs on the same database, not started."""
@@ -138,12 +172,9 @@ class Rig:
     async def events(self, job_id: UUID, wanted: Sequence[str]) -> None:
         """Wait until the observer has heard these kinds of a job, in this order."""
 
-        def heard() -> list[str]:
-            return [event.kind.value for event in EVENTS if event.job_id == job_id]
-
         with suppress(AssertionError):
-            await eventually(lambda: heard() == list(wanted), "events", limit=5)
-        assert heard() == list(wanted)
+            await eventually(lambda: heard_of(job_id) == list(wanted), "events", limit=5)
+        assert heard_of(job_id) == list(wanted)
 
 
 def most_at_once(file: Path) -> int:

@@ -137,7 +137,7 @@ async def test_a_task_that_swallows_its_cancel_has_succeeded(rig: Rig, gate: Gat
     job = await rig.at_gate(flow.swallows, gate)
     await job.cancel()
     done = await job.wait(LIMIT)
-    if rig.can.stops_sync:  # it is killed, there is nothing to swallow
+    if rig.can.kills:  # it is killed, there is nothing to swallow
         assert done.status is JobStatus.CANCELLED
     else:
         assert (done.status, await done.result()) == (JobStatus.SUCCEEDED, "swallowed")
@@ -148,14 +148,14 @@ async def test_a_cancelled_coroutine_cleans_up(rig: Rig, gate: Gate, tmp_path: P
     job = await rig.at_gate(flow.cleans_up, gate, str(trace))
     await job.cancel()
     assert (await job.wait(LIMIT)).status is JobStatus.CANCELLED
-    assert trace.exists() is not rig.can.stops_sync
+    assert trace.exists() is not rig.can.kills
 
 
 async def test_a_clean_up_that_fails_is_told(rig: Rig, gate: Gate) -> None:
     job = await rig.at_gate(flow.fails_when_cancelled, gate)
     await job.cancel()
     done = await job.wait(LIMIT)
-    if rig.can.stops_sync:
+    if rig.can.kills:
         assert done.status is JobStatus.CANCELLED
     else:
         assert (done.status, done.error) == (JobStatus.FAILED, "ValueError: the clean-up failed")

@@ -2,21 +2,22 @@
 
 import asyncio
 import json
-import os
 import sys
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 
-from fastapi_jobs import Job, JobFilter, JobStatus
+from fastapi_jobs import FastAPIJobs, Job, JobFilter, JobStatus
 from fastapi_jobs.errors import IllegalMove
 from fastapi_jobs.status import AttemptOutcome
 from fastapi_jobs.store.moves import EditJob
 from fastapi_jobs.testing.conformance.both import AnyTask
 from fastapi_jobs.testing.conformance.gate import LIMIT, Gate
+from tests.celery_worker import CeleryWorker
 from tests.conformance.rig import AWAY, CRASH_CAP, Rig
 from tests.conformance.tasks import calls, ends, flow
 
@@ -29,6 +30,8 @@ CRASHED, SUCCEEDED = AttemptOutcome.CRASHED, AttemptOutcome.SUCCEEDED
 async def in_another_host(rig: Rig, *wanted: tuple[AnyTask, list[Any]]) -> list[Job[Any]]:
     """Run jobs in a host of their own until it has died of them; the jobs, oldest first."""
     settings = rig.settings | {"queues": {}, "observers": []}
+    if rig.can.is_remote:
+        return await in_another_worker(rig, settings, *wanted)
     named = [
         (f"{task.definition.module}.{task.definition.function.__name__}", args)
         for task, args in wanted
@@ -44,6 +47,22 @@ async def in_another_host(rig: Rig, *wanted: tuple[AnyTask, list[Any]]) -> list[
     out, _ = await asyncio.wait_for(host.communicate(), LIMIT)
     page, _ = await rig.jobs.list(JobFilter(queue=AWAY), limit=max(len(wanted), 1))
     assert host.returncode in (7, -9), f"{page} survived: {out.decode()}"
+    return list(reversed(page))
+
+
+async def in_another_worker(
+    rig: Rig, settings: dict[str, Any], *wanted: tuple[AnyTask, list[Any]]
+) -> list[Job[Any]]:
+    """The same where another Celery worker, with queues of its own, is what dies."""
+    settings = settings | {"name": "other"}
+    with TemporaryDirectory() as folder:
+        worker = CeleryWorker(Path(folder), settings, "--queue", AWAY)
+        await asyncio.to_thread(worker.start)
+        async with FastAPIJobs(**settings) as other:
+            for task, args in wanted:
+                await task.using(queue=AWAY, app=other).enqueue(*args)
+            await asyncio.to_thread(worker.process.wait, LIMIT)
+    page, _ = await rig.jobs.list(JobFilter(queue=AWAY), limit=max(len(wanted), 1))
     return list(reversed(page))
 
 
@@ -66,7 +85,7 @@ async def serve_here(rig: Rig, lane: str, *jobs: Job[Any]) -> None:
 
 
 async def test_a_crash_is_charged_and_the_job_runs_again(rig: Rig, lane: str) -> None:
-    job = await crash(rig, lane, ends.dies_once, os.getpid())
+    job = await crash(rig, lane, ends.dies_once, rig.pid)
     done = await job.wait(LIMIT)
     assert (done.status, await done.result()) == (JobStatus.SUCCEEDED, "attempt 2")
     assert await rig.outcomes(job) == [CRASHED, SUCCEEDED]
@@ -74,13 +93,13 @@ async def test_a_crash_is_charged_and_the_job_runs_again(rig: Rig, lane: str) ->
 
 
 async def test_a_job_that_may_not_crash_fails_at_once(rig: Rig, lane: str) -> None:
-    job = await crash(rig, lane, ends.dies_for_good_once, os.getpid())
+    job = await crash(rig, lane, ends.dies_for_good_once, rig.pid)
     done = await job.wait(LIMIT)
     assert (done.status, done.attempt) == (JobStatus.FAILED, 1)
     assert await rig.outcomes(job) == [CRASHED]
     assert done.error is not None
     assert "the task has on_crash='fail'" in done.error
-    if not rig.can.shares_process:
+    if rig.can.kills:
         assert "was ended by signal SIGKILL" in done.error
     # The next job runs, and this one may be tried again.
     assert await rig.result(calls.add.sync, 1, 1) == 2
@@ -93,11 +112,11 @@ async def test_a_job_that_may_not_crash_fails_at_once(rig: Rig, lane: str) -> No
 
 async def test_a_job_that_crashes_again_and_again_fails(rig: Rig, lane: str) -> None:
     if rig.can.shares_process:
-        [job] = await in_another_host(rig, (ends.dies_async, ["exit", os.getpid()]))
+        [job] = await in_another_host(rig, (ends.dies_async, ["exit", rig.pid]))
         await rig.until(job, JobStatus.QUEUED)
         await in_another_host(rig)
     else:
-        job = await ends.dies_async.enqueue("exit", os.getpid())
+        job = await ends.dies_async.enqueue("exit", rig.pid)
     done = await job.wait(LIMIT)
     assert (done.status, done.attempt) == (JobStatus.FAILED, CRASH_CAP)
     assert await rig.outcomes(job) == [CRASHED] * CRASH_CAP
@@ -110,7 +129,7 @@ async def test_a_job_that_crashes_again_and_again_fails(rig: Rig, lane: str) -> 
 async def test_others_are_not_charged(rig: Rig, lane: str, gate: Gate) -> None:
     if rig.can.shares_process:
         innocent, culprit = await in_another_host(
-            rig, (flow.waits_sync, [str(gate)]), (ends.dies_at_gate, [str(gate), os.getpid()])
+            rig, (flow.waits_sync, [str(gate)]), (ends.dies_at_gate, [str(gate), rig.pid])
         )
         gate.open()
         for job in (innocent, culprit):
@@ -118,7 +137,7 @@ async def test_others_are_not_charged(rig: Rig, lane: str, gate: Gate) -> None:
         await serve_here(rig, lane, innocent, culprit)
     else:
         innocent = await rig.at_gate(flow.waits_sync, gate)
-        culprit = await ends.dies_once.enqueue(os.getpid())
+        culprit = await ends.dies_once.enqueue(rig.pid)
         await culprit.wait(LIMIT)
         assert len(await rig.attempts(innocent)) == 1
         gate.open()

@@ -72,4 +72,5 @@ async def test_what_a_timeout_cannot_do_is_said_beforehand(rig: Rig, kind: Kind)
     assert len(said) == (0 if rig.can.stops(task) else 1)
     for text in said:
         assert "timeout=0.3 cannot stop a def task" in text
-        assert 'The cure is backend="process".' in text
+        cure = 'the pool "prefork"' if rig.can.is_remote else 'backend="process"'
+        assert f"The cure is {cure}." in text

@@ -157,6 +157,7 @@ async def test_a_failing_observer_harms_nobody(rig: Rig, kind: Kind) -> None:
     await rig.events(job.id, ["enqueued", "started", "succeeded"])
 
 
+@pytest.mark.usefixtures("in_this_process")
 async def test_a_stop_waits_for_what_runs(rig: Rig, kind: Kind, gate: Gate) -> None:
     other = rig.another(shutdown_seconds=20, queues={})
     await other.startup()
@@ -180,6 +181,7 @@ async def _stopped_after_start(
     return job
 
 
+@pytest.mark.usefixtures("in_this_process")
 async def test_a_stop_gives_back_what_it_can_stop(rig: Rig, kind: Kind, gate: Gate) -> None:
     """Uncharged, and another app on the same database finishes it."""
     task = flow.waits.of(kind)
@@ -201,6 +203,7 @@ async def test_a_stop_gives_back_what_it_can_stop(rig: Rig, kind: Kind, gate: Ga
     assert (await rig.outcomes(job))[-1] is AttemptOutcome.SUCCEEDED
 
 
+@pytest.mark.usefixtures("in_this_process")
 async def test_a_stop_does_not_wait_for_what_it_cannot_stop(
     rig: Rig, kind: Kind, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -217,6 +220,7 @@ async def test_a_stop_does_not_wait_for_what_it_cannot_stop(
     await (await rig.jobs.get(job.id)).cancel()
 
 
+@pytest.mark.usefixtures("in_this_process")
 async def test_stop_twice_and_start_again(rig: Rig, kind: Kind) -> None:
     other = rig.another(observers=[])
     await other.startup()

@@ -162,18 +162,18 @@ def test_an_empty_database_is_refused_with_the_command(database_url: str) -> Non
         store.open()
     said = str(caught.value)
     assert said.startswith("The database ")
-    assert "is without our tables; this version needs 0001 (fastapi_jobs " in said
+    assert f"is without our tables; this version needs {HEAD} (fastapi_jobs " in said
     assert said.endswith("Run: fastapi-jobs migrate")
     store.close()
 
 
 def test_an_older_database_is_refused_with_its_revision(database_url: str) -> None:
     database = Database(database_url)
-    upgrade(database)
-    with database.writing.connect() as connection, connection.begin():
-        connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '0000'"))
-    with pytest.raises(NotMigrated, match="is at revision 0000; this version needs 0001"):
+    upgrade(database, "0001")
+    with pytest.raises(NotMigrated, match=f"is at revision 0001; this version needs {HEAD}"):
         require_head(database)
+    upgrade(database)
+    require_head(database)
     database.dispose()
 
 

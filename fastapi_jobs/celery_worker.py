@@ -1,0 +1,271 @@
+"""Our jobs inside Celery's workers: claim by id, run, finish; Celery only carries the ids.
+
+Each process that runs jobs is a worker of its own (law 5): a child of prefork, or the one process
+of the pools threads and solo. Its event loop lives in a thread, made after the fork.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import AsyncIterator, Collection
+from concurrent.futures import Future
+from typing import Any
+from uuid import UUID
+
+from celery import Celery, signals
+from celery.exceptions import Reject
+
+from fastapi_jobs.backends.celery import CeleryBackend, PreforkBackend
+from fastapi_jobs.backends.celery_broker import ALONE, make_celery
+from fastapi_jobs.checks.tasks import load_task_modules
+from fastapi_jobs.conf import Settings
+from fastapi_jobs.current import choose
+from fastapi_jobs.registry import registry
+from fastapi_jobs.runtime import Runtime
+from fastapi_jobs.store import Store
+
+logger = logging.getLogger("fastapi_jobs.celery")
+
+START_SECONDS = 60.0
+DEATH_SECONDS = 5.0
+"""How long a process that must end tries to sign off."""
+
+
+class Host:
+    """One process of a Celery worker: an event loop in a thread, and all that runs on it."""
+
+    def __init__(
+        self, settings: Settings, backend: CeleryBackend, queues: Collection[str] = ()
+    ) -> None:
+        self._runtime = Runtime(settings, dispatch=True)
+        self._backend = backend
+        self._queues = queues
+        self._loop = asyncio.new_event_loop()
+        self._at_once = asyncio.Event()
+        self._turns = _Turns()
+        self._stopped: Future[int] | None = None
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(
+            target=self._serve, name="fastapi-jobs-celery-loop", daemon=True
+        )
+
+    def start(self) -> None:
+        """Register as a worker and be ready for `run`.
+
+        Raises:
+            NotMigrated, StoreUnavailable: it cannot work.
+        """
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(START_SECONDS)
+
+    def _serve(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        choose(self._runtime)
+        self._loop.run_forever()
+
+    async def _start(self) -> None:
+        # Jobs see the context of the dispatcher's start: this app is the current one in them.
+        choose(self._runtime)
+        await self._runtime.start(consumer=self._backend, only_queues=self._queues)
+
+    def run(self, job_id: UUID, *, alone: bool) -> None:
+        """Run a job if it is to be claimed; from one of the pool's threads.
+
+        Raises:
+            Reject: this process is about to end; the message goes to another.
+        """
+        if self._stopped is not None:
+            raise Reject("this worker stops", requeue=True)
+        asyncio.run_coroutine_threadsafe(self._run(job_id, alone), self._loop).result()
+        if self._backend.is_doomed:
+            self._die()
+
+    async def _run(self, job_id: UUID, alone: bool) -> None:
+        dispatcher, relay = self._runtime.dispatcher, self._runtime.relay
+        if dispatcher is None:
+            return
+        async with self._turns.take(alone):
+            await dispatcher.run_now(job_id, self._backend.name)
+        if relay is not None:
+            relay.claimed(self._backend.slots)
+
+    def watch(self, parent: int) -> None:
+        """Stop when the other end of this pipe is closed: the parent stops, or is gone."""
+        self._loop.call_soon_threadsafe(self._loop.add_reader, parent, self._on_closed, parent)
+
+    def _on_closed(self, parent: int) -> None:
+        self._loop.remove_reader(parent)
+        threading.Thread(target=self.stop, name="fastapi-jobs-celery-stop", daemon=True).start()
+
+    def hurry(self) -> None:
+        """Stop now, without waiting for what runs; safe in a signal's handler."""
+        self._loop.call_soon_threadsafe(self._at_once.set)
+        threading.Thread(target=self._stop_and_exit, daemon=True).start()
+
+    def _stop_and_exit(self) -> None:
+        self.stop()
+        _exit()
+
+    def stop(self) -> None:
+        """Let what runs end within `shutdown_seconds`, give the rest back, sign off; repeated, it
+        waits for the first. Where a function still runs that cannot be stopped, the process ends.
+        """
+        with self._lock:
+            if self._stopped is None:
+                self._stopped = asyncio.run_coroutine_threadsafe(
+                    self._runtime.stop(self._at_once), self._loop
+                )
+        left = self._stopped.result()
+        if left or self._backend.is_doomed:
+            _exit()
+
+    def _die(self) -> None:
+        """The function of a job that is over still runs here: sign off, and end the process."""
+        worker = self._runtime.worker
+        if worker is not None:
+            signing_off = threading.Thread(target=worker.stop, daemon=True)
+            signing_off.start()
+            signing_off.join(DEATH_SECONDS)
+        _exit()
+
+
+class _Turns:
+    """Jobs run side by side, a suspect alone (law 6): it waits for the others, they for it."""
+
+    def __init__(self) -> None:
+        self._changed = asyncio.Condition()
+        self._running = 0
+        self._wanted = 0
+        self._is_alone = False
+
+    @contextlib.asynccontextmanager
+    async def take(self, alone: bool) -> AsyncIterator[None]:
+        """A turn."""
+        async with self._changed:
+            self._wanted += int(alone)
+            if alone:
+                await self._changed.wait_for(lambda: not self._running)
+                self._wanted -= 1
+                self._is_alone = True
+            else:
+                await self._changed.wait_for(lambda: not self._is_alone and not self._wanted)
+            self._running += 1
+        try:
+            yield
+        finally:
+            async with self._changed:
+                self._running -= 1
+                self._is_alone = False
+                self._changed.notify_all()
+
+
+def _exit() -> None:
+    # Whatever runs here was given up or given back; a normal exit would wait for it (law 7).
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)
+
+
+class Hosting:
+    """The hosts of one Celery worker: when its processes start and stop, and what they are told."""
+
+    def __init__(self, app: Celery, settings: Settings, queues: Collection[str] = ()) -> None:
+        self._app, self._settings, self._queues = app, settings, queues
+        self._host: Host | None = None
+        self._lock = threading.Lock()
+        self._pipe: tuple[int, int] | None = None
+        """Closed by the parent when it stops: its children see that, however it stops."""
+
+    def connect(self) -> None:
+        """Hear Celery's signals."""
+        for when, do in (
+            (signals.worker_init, self._on_init),
+            (signals.worker_process_init, self._on_child),
+            (signals.worker_process_shutdown, self._on_child_end),
+            (signals.worker_shutting_down, self._on_stopping),
+            (signals.worker_shutdown, self._on_stopped),
+        ):
+            when.connect(do, weak=False)
+
+    def host(self) -> Host:
+        """The host of this process, started."""
+        with self._lock:
+            if self._host is None:
+                backend = CeleryBackend(self._app.conf.worker_concurrency or 1)
+                self._start(Host(self._settings, backend, self._queues))
+            assert self._host is not None
+            return self._host
+
+    def _start(self, host: Host) -> None:
+        host.start()
+        self._host = host
+
+    def _on_init(self, sender: Any = None, **_: Any) -> None:
+        """In the process that consumes, before it has children or threads."""
+        store = Store(self._settings.database_url, durability=self._settings.durability)
+        store.open()
+        store.close()
+        if sender is not None and not _is_prefork(sender):
+            self._app.conf.worker_concurrency = getattr(sender, "concurrency", None) or 1
+        else:
+            self._pipe = os.pipe()
+
+    def _on_child(self, **_: Any) -> None:
+        if self._pipe is None:
+            return  # the pool solo says this too
+        read, write = self._pipe
+        os.close(write)
+        self._host = None
+        host = Host(self._settings, PreforkBackend(), self._queues)
+        try:
+            self._start(host)
+        except Exception as error:
+            logger.error("this process runs no jobs: %s", error)
+            raise
+        host.watch(read)
+        signal.signal(signal.SIGTERM, lambda *_: host.hurry())
+
+    def _on_child_end(self, **_: Any) -> None:
+        if self._host is not None:
+            self._host.stop()
+
+    def _on_stopping(self, **_: Any) -> None:
+        """In a signal's handler: nothing here may wait."""
+        if self._pipe is not None:
+            os.close(self._pipe[1])
+            self._pipe = None
+        elif self._host is not None:
+            threading.Thread(target=self._host.stop, daemon=True).start()
+
+    def _on_stopped(self, **_: Any) -> None:
+        if self._host is not None:
+            self._host.stop()
+
+
+def _is_prefork(worker: Any) -> bool:
+    return "prefork" in str(getattr(worker, "pool_cls", "")).lower()
+
+
+def worker_app(settings: Settings, queues: Collection[str] = ()) -> Celery:
+    """The Celery app of a worker: one Celery task for each of ours, by its own name.
+
+    Raises:
+        TaskModuleError: a module of `task_modules` cannot be imported.
+    """
+    load_task_modules(settings)
+    app = make_celery(settings)
+    hosting = Hosting(app, settings, queues)
+
+    def run(request_task: Any, **message: Any) -> None:
+        hosting.host().run(UUID(request_task.request.id), alone=bool(message.get(ALONE)))
+
+    for name in registry:
+        app.task(run, name=name, bind=True, typing=False, shared=False)
+    hosting.connect()
+    app.set_default()
+    return app

@@ -1,0 +1,103 @@
+"""Claims of single jobs that a message named, all that wait at a time in one go."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Self
+from uuid import UUID
+
+from sqlalchemy import bindparam, select, update
+
+from fastapi_jobs.status import JobStatus
+from fastapi_jobs.store.claim import CLAIMED_COLUMNS, claimed_row, take
+from fastapi_jobs.store.insert import worker_lives
+from fastapi_jobs.store.lanes import ClaimRules, Lane, Limits
+from fastapi_jobs.store.rows import Claimed
+from fastapi_jobs.store.tables import has_status, jobs, unexpired
+from fastapi_jobs.store.transaction import Operation, Transaction
+
+
+@dataclass(slots=True)
+class ClaimById(Operation[Claimed | None]):
+    """Claim this job for `backend`; None when it may not run here now.
+
+    One that a pause or a limit holds up is forgotten by the broker: it is published again once
+    there is room.
+    """
+
+    id: UUID
+    worker: UUID
+    rules: ClaimRules
+    backend: str
+    now: datetime
+    _taken: Claimed | None = field(default=None, repr=False)
+    """What the last try took: when its commit was lost on the way back, it is ours."""
+
+    order = 9
+
+    @classmethod
+    def apply(
+        cls, tx: Transaction, operations: Sequence[Self]
+    ) -> Sequence[Claimed | Exception | None]:
+        # All of one store come from the one worker of its process.
+        first = operations[0]
+        again = {each.id: each._taken for each in operations if each._still_ours(tx)}
+        if not worker_lives(tx, first.worker):
+            return [again.get(each.id) for each in operations]
+        taken = cls._take(tx, [each for each in operations if each.id not in again])
+        for each in operations:
+            each._taken = taken.get(each.id)
+        return [again.get(each.id) or each._taken for each in operations]
+
+    @classmethod
+    def _take(cls, tx: Transaction, operations: Sequence[Self]) -> dict[UUID, Claimed]:
+        if not operations:
+            return {}
+        first = operations[0]
+        rows = {row.id: row for row in _queued(tx, operations, first.now)}
+        limits = Limits(tx, first.rules)
+        taken: dict[UUID, Claimed] = {}
+        held_up: list[UUID] = []
+        for each in operations:
+            row = rows.get(each.id)
+            if row is None or each.id in taken:
+                continue
+            lane = Lane(row.queue, row.task, row.chosen)
+            if each.rules.resolve(lane) != each.backend:
+                continue
+            if limits.room(lane) > 0:
+                limits.spend(lane)
+                taken[each.id] = claimed_row(row, each.backend, each.now)
+            else:
+                held_up.append(each.id)
+        if held_up:
+            tx.execute(update(jobs).where(jobs.c.id.in_(held_up)).values(published_at=None))
+        by_time: dict[datetime, list[Claimed]] = {}
+        for job in taken.values():
+            by_time.setdefault(job.started_at, []).append(job)
+        for moment, some in by_time.items():
+            take(tx, first.worker, moment, some)
+        return taken
+
+    def _still_ours(self, tx: Transaction) -> bool:
+        if self._taken is None:
+            return False
+        statement = select(jobs.c.id).where(
+            jobs.c.id == self.id,
+            has_status(JobStatus.RUNNING),
+            jobs.c.worker_id == self.worker,
+            jobs.c.fence == self._taken.fence,
+        )
+        return tx.execute(statement).first() is not None
+
+
+def _queued(tx: Transaction, operations: Sequence[ClaimById], now: datetime) -> Sequence[Any]:
+    ids = [each.id for each in operations]
+    return tx.execute(_QUEUED.where(unexpired(now)), {"ids": ids}).all()
+
+
+_QUEUED = (
+    CLAIMED_COLUMNS.add_columns(jobs.c.backend.label("chosen"))
+    .where(jobs.c.id.in_(bindparam("ids", expanding=True)), has_status(JobStatus.QUEUED))
+    .with_for_update(skip_locked=True)
+)

@@ -1,0 +1,141 @@
+"""A broker that is away, that forgets, and that holds what nobody can read."""
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import redis
+from fastapi import FastAPI
+from httpx2 import ASGITransport, AsyncClient
+
+from fastapi_jobs import FastAPIJobs, JobStatus
+from fastapi_jobs.status import AttemptOutcome
+from fastapi_jobs.store import queries
+from fastapi_jobs.testing.conformance.gate import eventually
+from tests.celery.conftest import Place
+from tests.celery.tasks import add, count, letter, runs
+from tests.celery_worker import LIMIT
+from tests.redis_server import RedisServer
+
+
+def trouble(app: FastAPIJobs) -> str | None:
+    """What the app's relay says of its broker."""
+    return app.runtime.broker_trouble
+
+
+async def health(app: FastAPIJobs) -> Any:
+    """What `GET /jobs/health` answers."""
+    host = FastAPI()
+    host.include_router(app.router(permission=lambda request, action, job: True))
+    async with AsyncClient(transport=ASGITransport(host), base_url="http://jobs") as client:
+        return (await client.get("/jobs/health")).json()
+
+
+async def test_enqueue_does_not_notice_a_broker_that_is_down(
+    sqlite_place: Place, sqlite_app: FastAPIJobs, own_redis: RedisServer
+) -> None:
+    own_redis.stop()
+    jobs = [await add.enqueue(1, number) for number in range(10)]
+    await eventually(lambda: trouble(sqlite_app) is not None, "the relay notices")
+    assert {(await job.refresh()).status for job in jobs} == {JobStatus.QUEUED}
+    said = await health(sqlite_app)
+    assert (said["status"], "ConnectionError" in said["broker"]) == ("degraded", True), said
+    own_redis.start()
+    sqlite_place.worker()
+    assert [await job.result(LIMIT) for job in jobs] == list(range(1, 11))
+    said = await health(sqlite_app)
+    assert (said["status"], said.get("broker")) == ("ok", None)
+
+
+async def test_nor_one_that_says_nothing(
+    sqlite_place: Place, sqlite_app: FastAPIJobs, own_redis: RedisServer
+) -> None:
+    os.kill(own_redis.pid, signal.SIGSTOP)
+    try:
+        jobs = [await add.enqueue(1, number) for number in range(10)]
+        await eventually(lambda: trouble(sqlite_app) is not None, "the relay notices")
+    finally:
+        os.kill(own_redis.pid, signal.SIGCONT)
+    sqlite_place.worker()
+    assert [await job.result(LIMIT) for job in jobs] == list(range(1, 11))
+
+
+async def test_what_a_broker_forgot_is_published_again(
+    sqlite_place: Place, sqlite_app: FastAPIJobs, own_redis: RedisServer
+) -> None:
+    jobs = [await add.enqueue(1, number) for number in range(10)]
+    await eventually(lambda: own_redis.length("fastapi_jobs.") == 10, "they are published")
+    own_redis.flush()
+    sqlite_place.worker()
+    assert [await job.result(LIMIT) for job in jobs] == list(range(1, 11))
+
+
+async def test_a_worker_goes_on_after_its_broker_came_back(
+    sqlite_place: Place, sqlite_app: FastAPIJobs, own_redis: RedisServer
+) -> None:
+    sqlite_place.worker()
+    assert await (await add.enqueue(1, 1)).result(LIMIT) == 2
+    own_redis.stop()
+    job = await add.enqueue(2, 2)
+    await eventually(lambda: trouble(sqlite_app) is not None, "the relay notices")
+    own_redis.start()
+    assert await job.result(LIMIT) == 4
+
+
+async def test_a_message_that_comes_twice_runs_once(
+    sqlite_place: Place, sqlite_app: FastAPIJobs, own_redis: RedisServer, tmp_path: Path
+) -> None:
+    file = tmp_path / "runs"
+    job = await count.enqueue(str(file))
+    await eventually(lambda: own_redis.length("fastapi_jobs.") == 1, "it is published")
+    with redis.Redis(port=own_redis.port) as client:
+        [queue] = list(client.scan_iter("fastapi_jobs.*", _type="list"))
+        [message] = client.lrange(queue, 0, -1)
+        for number in range(3):
+            copy = json.loads(message)
+            copy["properties"]["delivery_tag"] = f"copy-{number}"
+            client.lpush(queue, json.dumps(copy))
+        sqlite_place.worker()
+        last = await add.enqueue(1, 1)
+        assert await last.result(LIMIT) == 2
+        await eventually(lambda: own_redis.length("fastapi_jobs.") == 0, "all are consumed")
+    assert (await job.wait(LIMIT)).attempt == 1
+    assert runs(file) == 1
+
+
+async def test_garbage_is_dropped_and_the_worker_lives(
+    sqlite_place: Place, sqlite_app: FastAPIJobs, own_redis: RedisServer
+) -> None:
+    worker = sqlite_place.worker()
+    assert await (await add.enqueue(1, 1)).result(LIMIT) == 2
+    with redis.Redis(port=own_redis.port) as client:
+        unknown = {"body": "W10=", "headers": {"task": "no.such.task", "id": "x"}}
+        properties = {"delivery_tag": "g", "body_encoding": "base64", "delivery_info": {}}
+        shared = {"content-type": "application/json", "content-encoding": "utf-8"}
+        message = unknown | shared | {"properties": properties}
+        client.lpush("fastapi_jobs.default", json.dumps(message))
+    assert await (await add.enqueue(2, 2)).result(LIMIT) == 4
+    assert worker.process.poll() is None
+
+
+async def test_no_more_than_the_window_is_with_the_broker(
+    sqlite_place: Place, own_redis: RedisServer, tmp_path: Path
+) -> None:
+    """The largest priority is published first, and a later one overtakes what still waits."""
+    file = tmp_path / "letters"
+    sqlite_place.settings["celery"] |= {"window": 3, "concurrency": 1}
+    async with sqlite_place.app() as app:
+        for name in "abcdefgh":
+            await letter.enqueue(str(file), name)
+        await eventually(lambda: own_redis.length("fastapi_jobs.") == 3, "the window is full")
+        urgent = await letter.using(priority=100).enqueue(str(file), "urgent")
+        sqlite_place.worker()
+        assert (await urgent.wait(LIMIT)).status is JobStatus.SUCCEEDED
+        await eventually(lambda: len(file.read_text().split()) == 9, "all have run")
+        order = file.read_text().split()
+        assert order.index("urgent") <= 4
+        assert [name for name in order if name != "urgent"] == list("abcdefgh")
+        attempts = await app.runtime.store.read(queries.get_attempts, urgent.id)
+        assert [each.outcome for each in attempts] == [AttemptOutcome.SUCCEEDED]
