@@ -24,6 +24,7 @@ from fastapi_jobs.backends.celery_broker import ALONE, make_celery
 from fastapi_jobs.checks.tasks import load_task_modules
 from fastapi_jobs.conf import Settings
 from fastapi_jobs.current import choose
+from fastapi_jobs.errors import FastAPIJobsError
 from fastapi_jobs.registry import registry
 from fastapi_jobs.runtime import Runtime
 from fastapi_jobs.store import Store
@@ -185,6 +186,7 @@ class Hosting:
         """Hear Celery's signals."""
         for when, do in (
             (signals.worker_init, self._on_init),
+            (signals.worker_ready, self._on_ready),
             (signals.worker_process_init, self._on_child),
             (signals.worker_process_shutdown, self._on_child_end),
             (signals.worker_shutting_down, self._on_stopping),
@@ -207,13 +209,19 @@ class Hosting:
 
     def _on_init(self, sender: Any = None, **_: Any) -> None:
         """In the process that consumes, before it has children or threads."""
-        store = Store(self._settings.database_url, durability=self._settings.durability)
-        store.open()
-        store.close()
+        try:
+            check_store(self._settings)
+        except FastAPIJobsError as error:
+            raise SystemExit(str(error)) from None  # Celery would log any other, and go on
         if sender is not None and not _is_prefork(sender):
             self._app.conf.worker_concurrency = getattr(sender, "concurrency", None) or 1
         else:
             self._pipe = os.pipe()
+
+    def _on_ready(self, **_: Any) -> None:
+        """A worker without children shows itself before its first message comes."""
+        if self._pipe is None:
+            self.host()
 
     def _on_child(self, **_: Any) -> None:
         if self._pipe is None:
@@ -225,8 +233,8 @@ class Hosting:
         try:
             self._start(host)
         except Exception as error:
-            logger.error("this process runs no jobs: %s", error)
-            raise
+            logger.error("this process cannot run jobs, another takes its place: %s", error)
+            raise SystemExit(1) from None
         host.watch(read)
         signal.signal(signal.SIGTERM, lambda *_: host.hurry())
 
@@ -245,6 +253,23 @@ class Hosting:
     def _on_stopped(self, **_: Any) -> None:
         if self._host is not None:
             self._host.stop()
+
+
+def check_store(settings: Settings) -> None:
+    """Look whether the database can be used, and make its tables where that is wanted.
+
+    Raises:
+        NotMigrated, StoreUnavailable: it cannot.
+    """
+    store = Store(
+        settings.database_url,
+        durability=settings.durability,
+        auto_migrate=None if settings.migrate == "auto" else settings.migrate,
+    )
+    try:
+        store.open()
+    finally:
+        store.close()
 
 
 def _is_prefork(worker: Any) -> bool:

@@ -36,7 +36,7 @@ class CeleryWorker:
         self.settings = folder / f"{name}.toml"
         self.settings.write_text("\n".join(_toml("default.fastapi_jobs", settings)) + "\n")
         self.log = folder / f"{name}.log"
-        self._command = [*command, *words]
+        self.command = [*command, *words]
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -48,12 +48,11 @@ class CeleryWorker:
     def start(self) -> None:
         """Start it and return when it takes messages."""
         said = len(self.said())
-        environment = {"FASTAPI_JOBS_SETTINGS_MODULE": str(self.settings), "NO_COLOR": "1"}
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                self._command,
+                self.command,
                 cwd=ROOT,
-                env={**os.environ, **environment},
+                env=environment(self.settings),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -110,3 +109,8 @@ def _toml(table: str, values: Mapping[str, Any]) -> Iterator[str]:
             yield f"{key} = {json.dumps(value)}"
     for key, value in tables.items():
         yield from _toml(f"{table}.{key}", value)
+
+
+def environment(settings: Path) -> dict[str, str]:
+    """The variables of a process with this settings file."""
+    return {**os.environ, "FASTAPI_JOBS_SETTINGS_MODULE": str(settings), "NO_COLOR": "1"}

@@ -11,13 +11,18 @@ from fastapi_jobs.conf import Settings
 
 
 def run_celery(settings: Settings, queues: Sequence[str]) -> None:
-    """Run a Celery worker in this process, until a signal ends it."""
+    """Run a Celery worker in this process, until a signal ends it.
+
+    Raises:
+        NotMigrated, StoreUnavailable: the database cannot be used.
+    """
     # Loaded here, so that no other command waits for Celery.
     from fastapi_jobs.backends.celery_broker import known_queues, queue_name
-    from fastapi_jobs.celery_worker import worker_app
+    from fastapi_jobs.celery_worker import check_store, worker_app
 
     if settings.celery.broker_url is None:
         refuse('celery.broker_url is not set, such as "redis://localhost:6379/0".')
+    check_store(settings)
     app = worker_app(settings, queues)
     chosen = sorted(queues or known_queues(settings))
     pool = _pool(settings, chosen) if queues else settings.celery.pool

@@ -126,8 +126,9 @@ def _unserved(around: Surroundings, viewer: Viewer) -> Iterator[Reason]:
         yield Reason(ReasonCode.NO_WORKER, text, values)
         return
     known = [each for each in around.live if lane.task in each.tasks]
-    if not known:
-        yield _unknown_task(around)
+    able = [each for each in around.live if backend in each.backends]
+    if not known or (able and not any(lane.task in each.tasks for each in able)):
+        yield _unknown_task(around, f" that runs backend {backend!r}" if known else "")
         return
     serving = [each for each in known if each.serves(lane.queue)]
     if not serving:
@@ -144,9 +145,9 @@ def _unserved(around: Surroundings, viewer: Viewer) -> Iterator[Reason]:
         yield Reason(ReasonCode.BACKEND_UNSERVED, text, {"backend": backend, "queue": lane.queue})
 
 
-def _unknown_task(around: Surroundings) -> Reason:
+def _unknown_task(around: Surroundings, which: str) -> Reason:
     task = around.lane.task
-    text = f"No live worker knows task {task!r}. "
+    text = f"No live worker{which} knows task {task!r}. "
     if task in registry:
         text += "It is registered here: restart the workers with this version of the code."
     else:
