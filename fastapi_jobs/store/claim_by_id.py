@@ -40,44 +40,40 @@ class ClaimById(Operation[Claimed | None]):
         cls, tx: Transaction, operations: Sequence[Self]
     ) -> Sequence[Claimed | Exception | None]:
         # All of one store come from the one worker of its process.
-        first = operations[0]
-        again = {each.id: each._taken for each in operations if each._still_ours(tx)}
-        if not worker_lives(tx, first.worker):
-            return [again.get(each.id) for each in operations]
-        taken = cls._take(tx, [each for each in operations if each.id not in again])
-        for each in operations:
-            each._taken = taken.get(each.id)
-        return [again.get(each.id) or each._taken for each in operations]
+        fresh = [each for each in operations if not each._still_ours(tx)]
+        for each in fresh:
+            each._taken = None
+        if worker_lives(tx, operations[0].worker):
+            cls._take(tx, fresh)
+        return [each._taken for each in operations]
 
     @classmethod
-    def _take(cls, tx: Transaction, operations: Sequence[Self]) -> dict[UUID, Claimed]:
+    def _take(cls, tx: Transaction, operations: Sequence[Self]) -> None:
         if not operations:
-            return {}
+            return
         first = operations[0]
         rows = {row.id: row for row in _queued(tx, operations, first.now)}
         limits = Limits(tx, first.rules)
-        taken: dict[UUID, Claimed] = {}
         held_up: list[UUID] = []
+        by_time: dict[datetime, list[Claimed]] = {}
         for each in operations:
-            row = rows.get(each.id)
-            if row is None or each.id in taken:
+            # Of two messages with one id, the first gets the job.
+            row = rows.pop(each.id, None)
+            if row is None:
                 continue
             lane = Lane(row.queue, row.task, row.chosen)
             if each.rules.resolve(lane) != each.backend:
                 continue
             if limits.room(lane) > 0:
                 limits.spend(lane)
-                taken[each.id] = claimed_row(row, each.backend, each.now)
+                each._taken = claimed_row(row, each.backend, each.now)
+                by_time.setdefault(each.now, []).append(each._taken)
             else:
                 held_up.append(each.id)
         if held_up:
             tx.execute(update(jobs).where(jobs.c.id.in_(held_up)).values(published_at=None))
-        by_time: dict[datetime, list[Claimed]] = {}
-        for job in taken.values():
-            by_time.setdefault(job.started_at, []).append(job)
         for moment, some in by_time.items():
             take(tx, first.worker, moment, some)
-        return taken
 
     def _still_ours(self, tx: Transaction) -> bool:
         if self._taken is None:

@@ -262,7 +262,11 @@ def test_a_task_on_celery_without_a_broker(sqlite_site: Site) -> None:
 def test_tasks_on_celery_need_its_workers() -> None:
     celery = {"broker_url": "redis://localhost:9"}
     mail = load(
-        database_url="sqlite:////tmp/x", queues={"mail": {"backend": "celery"}}, celery=celery
+        database_url="sqlite:////tmp/x",
+        # Tasks of other tests may be in the queue of this one.
+        routes={send.name: "of-its-own"},
+        queues={"of-its-own": {"backend": "celery"}},
+        celery=celery,
     )
     found = texts(judge_celery(mail, [worker()]))
     assert found["note no-celery-worker"] == (

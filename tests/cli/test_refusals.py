@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from fastapi_jobs.cli.commands import COMMANDS as COMMAND_TABLE
+from fastapi_jobs.store.migrate import HEAD
 from tests.cli.command import ROOT, Site
 from tests.servers import free_port
 
@@ -52,12 +53,12 @@ def test_an_unmigrated_postgresql_is_refused_until_it_is_migrated(
 ) -> None:
     site = Site(tmp_path, postgres_url)
     said = refused(site, "worker", "--app-dir", str(ROOT))
-    assert "is without our tables; this version needs 0001" in said
+    assert f"is without our tables; this version needs {HEAD}" in said
     assert "Run: fastapi-jobs migrate" in said
     code, found = site.check()
     assert code == 1
     assert (
-        "has none of our tables; this version needs 0001. Run: fastapi-jobs migrate"
+        f"has none of our tables; this version needs {HEAD}. Run: fastapi-jobs migrate"
         in (found["error migration"][0])
     )
     assert site.run("migrate").returncode == 0
