@@ -27,7 +27,7 @@ from fastapi_jobs.current import choose
 from fastapi_jobs.errors import FastAPIJobsError
 from fastapi_jobs.registry import registry
 from fastapi_jobs.runtime import Runtime
-from fastapi_jobs.store import Store
+from fastapi_jobs.store.store import store_of
 
 logger = logging.getLogger("fastapi_jobs.celery")
 
@@ -261,11 +261,7 @@ def check_store(settings: Settings) -> None:
     Raises:
         NotMigrated, StoreUnavailable: it cannot.
     """
-    store = Store(
-        settings.database_url,
-        durability=settings.durability,
-        auto_migrate=None if settings.migrate == "auto" else settings.migrate,
-    )
+    store = store_of(settings)
     try:
         store.open()
     finally:

@@ -27,10 +27,10 @@ from fastapi_jobs.relay import Relay, relay_of
 from fastapi_jobs.signals import Observers
 from fastapi_jobs.status import JobStatus
 from fastapi_jobs.stop_signals import StopSignals
-from fastapi_jobs.store import Store
 from fastapi_jobs.store.hint import HintQueued
 from fastapi_jobs.store.insert import InsertJobs
 from fastapi_jobs.store.rows import IdempotencyWish, Inserted, NewJob
+from fastapi_jobs.store.store import store_of
 from fastapi_jobs.store.unique import InsertUnique
 from fastapi_jobs.store.watcher import Watcher
 from fastapi_jobs.waiting import Waiting
@@ -80,12 +80,7 @@ class Runtime:
         self.only_backend = ""
         """Where every job runs, whatever its task, its queue and itself say; for tests."""
         self.name = settings.name or settings.database_url.rpartition("/")[2] or "jobs"
-        self.store = Store(
-            settings.database_url,
-            durability=settings.durability,
-            auto_migrate=None if settings.migrate == "auto" else settings.migrate,
-            timeout=settings.store_timeout,
-        )
+        self.store = store_of(settings)
         self.observers = Observers()
         self.dispatcher: Dispatcher | None = None
         self.worker: Worker | None = None

@@ -4,6 +4,7 @@ import contextlib
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import redis
@@ -115,7 +116,7 @@ class RedisServer:
         self.close()
 
     @contextlib.contextmanager
-    def _client(self, database: int = 0):  # type: ignore[no-untyped-def]
+    def _client(self, database: int = 0) -> Iterator[redis.Redis]:
         client = redis.Redis(port=self.port, db=database, socket_timeout=5)
         try:
             yield client

@@ -1,5 +1,6 @@
 """What a relay needs of a message broker. It only carries ids; it may lose and repeat them."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 
 from fastapi_jobs.store.publishing import Message
@@ -13,23 +14,24 @@ class BrokerUnavailable(Exception):
         self.reason = reason
 
 
-class Broker:
+class Broker(ABC):
     """A way to tell workers of due jobs."""
 
     name: str = ""
     """Its URL, without the password."""
 
+    @abstractmethod
     async def publish(self, messages: Sequence[Message]) -> None:
         """Hand over all messages; raises BrokerUnavailable when some may be missing."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def held(self, queues: Iterable[str]) -> dict[str, int]:
         """How many messages wait in each queue; raises BrokerUnavailable."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def ping(self) -> None:
         """Raises BrokerUnavailable unless the broker answers."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def close(self) -> None:
         """Disconnect."""

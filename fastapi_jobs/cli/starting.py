@@ -14,6 +14,7 @@ from fastapi_jobs.conf.variables import ENVIRONMENT, MODULE
 from fastapi_jobs.errors import FastAPIJobsError, QueueFull, StoreUnavailable
 from fastapi_jobs.store import Store
 from fastapi_jobs.store.database import Database
+from fastapi_jobs.store.store import store_of
 
 FAILED = 1
 REFUSED = 2
@@ -97,11 +98,7 @@ def opened(settings: Settings) -> Iterator[Database]:
 def opened_store(settings: Settings) -> Iterator[Store]:
     """The store of these settings, ready; what goes wrong inside becomes a sentence."""
     with refusing(settings):
-        store = Store(
-            settings.database_url,
-            durability=settings.durability,
-            auto_migrate=None if settings.migrate == "auto" else settings.migrate,
-        )
+        store = store_of(settings)
         try:
             store.open()
             yield store

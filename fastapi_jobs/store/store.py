@@ -12,6 +12,7 @@ from sqlalchemy import Connection, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from fastapi_jobs.conf import Settings
 from fastapi_jobs.errors import StoreUnavailable
 from fastapi_jobs.store.database import ALONE_LOCK_MILLISECONDS, Database, Trouble
 from fastapi_jobs.store.migrate import HEAD, current_revision, require_head, upgrade
@@ -221,6 +222,16 @@ class Store:
         if sweeper is not None:
             sweeper.close()
         self.database.dispose()
+
+
+def store_of(settings: Settings) -> Store:
+    """The store of these settings, not open yet."""
+    return Store(
+        settings.database_url,
+        durability=settings.durability,
+        auto_migrate=None if settings.migrate == "auto" else settings.migrate,
+        timeout=settings.store_timeout,
+    )
 
 
 def migrate(database: Database) -> None:
