@@ -105,7 +105,7 @@ class Attempts:
     def _judge(self, call: Call, report: Report) -> Finish:
         on_crash = call.definition.options.on_crash or self.settings.on_crash
         policy = CrashPolicy(self.settings.max_crashes, on_crash)
-        return judge(call, report, self.now(), policy)
+        return judge(call, report, max(self.now(), call.claimed.started_at), policy)
 
     def _announce(self, call: Call, finish: Finish, status: JobStatus | None) -> None:
         claimed = call.claimed

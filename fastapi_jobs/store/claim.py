@@ -79,14 +79,13 @@ class ClaimJobs(Operation[list[Claimed]]):
 
     def _still_ours(self, tx: Transaction) -> list[Claimed]:
         """Whether the try before was committed; worker, fence and start are its token."""
-        statement = select(jobs.c.id, jobs.c.fence).where(
+        statement = select(jobs.c.id, jobs.c.fence, jobs.c.started_at).where(
             jobs.c.id.in_([each.id for each in self._taken]),
             has_status(JobStatus.RUNNING),
             jobs.c.worker_id == self.worker,
-            jobs.c.started_at == self.now,
         )
-        owned = {(row.id, row.fence) for row in tx.execute(statement)}
-        return [each for each in self._taken if (each.id, each.fence) in owned]
+        owned = {tuple(row) for row in tx.execute(statement)}
+        return [each for each in self._taken if each.token in owned]
 
     def _claim(self, tx: Transaction, room: Mapping[str, int]) -> list[Claimed]:
         if not worker_lives(tx, self.worker):
@@ -151,20 +150,20 @@ class ClaimJobs(Operation[list[Claimed]]):
         ours = jobs.c.id.in_(list(backends)) & unexpired(self.now)
         rows = tx.execute(CLAIMED_COLUMNS.where(ours)).all()
         claimed = {row.id: claimed_row(row, backends[row.id], self.now) for row in rows}
-        take(tx, self.worker, self.now, list(claimed.values()))
+        take(tx, self.worker, list(claimed.values()))
         return [claimed[job_id] for job_id, _ in chosen if job_id in claimed]
 
 
-def take(tx: Transaction, worker: UUID, now: datetime, chosen: Sequence[Claimed]) -> None:
+def take(tx: Transaction, worker: UUID, chosen: Sequence[Claimed]) -> None:
     """Make `worker` the owner of jobs whose rows this transaction holds."""
-    owner, started, ids = tx.encode_id(worker), tx.encode_time(now), [job.id for job in chosen]
-    encoded = tx.encode_ids(ids)
-    tx.many(_claim_statement(), [(owner, started, each) for each in encoded])
+    owner = tx.encode_id(worker)
+    encoded = [(job, tx.encode_id(job.id), tx.encode_time(job.started_at)) for job in chosen]
+    tx.many(_claim_statement(), [(owner, started, job_id) for _, job_id, started in encoded])
     tx.many(
         attempt_statement(),
         [
-            (each, job.attempt, job.fence, owner, job.backend, started)
-            for each, job in zip(encoded, chosen, strict=True)
+            (job_id, job.attempt, job.fence, owner, job.backend, started)
+            for job, job_id, started in encoded
         ],
     )
 
@@ -191,7 +190,8 @@ def claimed_row(row: Any, backend: str, now: datetime) -> Claimed:
         suspect=bool(row.suspect),
         priority=row.priority,
         created_at=row.created_at,
-        started_at=now,
+        # The clock of the host that enqueued it may be ahead of ours.
+        started_at=max(now, row.created_at),
         owner=row.owner,
         meta=row.meta,
     )

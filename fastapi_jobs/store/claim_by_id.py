@@ -55,7 +55,7 @@ class ClaimById(Operation[Claimed | None]):
         rows = {row.id: row for row in _queued(tx, operations, first.now)}
         limits = Limits(tx, first.rules)
         held_up: list[UUID] = []
-        by_time: dict[datetime, list[Claimed]] = {}
+        taken: list[Claimed] = []
         for each in operations:
             # Of two messages with one id, the first gets the job.
             row = rows.pop(each.id, None)
@@ -67,24 +67,22 @@ class ClaimById(Operation[Claimed | None]):
             if limits.room(lane) > 0:
                 limits.spend(lane)
                 each._taken = claimed_row(row, each.backend, each.now)
-                by_time.setdefault(each.now, []).append(each._taken)
+                taken.append(each._taken)
             else:
                 held_up.append(each.id)
         if held_up:
             tx.execute(update(jobs).where(jobs.c.id.in_(held_up)).values(published_at=None))
-        for moment, some in by_time.items():
-            take(tx, first.worker, moment, some)
+        take(tx, first.worker, taken)
 
     def _still_ours(self, tx: Transaction) -> bool:
         if self._taken is None:
             return False
-        statement = select(jobs.c.id).where(
+        statement = select(jobs.c.id, jobs.c.fence, jobs.c.started_at).where(
             jobs.c.id == self.id,
             has_status(JobStatus.RUNNING),
             jobs.c.worker_id == self.worker,
-            jobs.c.fence == self._taken.fence,
         )
-        return tx.execute(statement).first() is not None
+        return tx.execute(statement).first() == self._taken.token
 
 
 def _queued(tx: Transaction, operations: Sequence[ClaimById], now: datetime) -> Sequence[Any]:

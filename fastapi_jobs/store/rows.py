@@ -87,6 +87,11 @@ class Claimed:
     owner: str | None
     meta: str | None
 
+    @property
+    def token(self) -> tuple[UUID, int, datetime]:
+        """What no other claim of the same worker has: the job, its fence and its start."""
+        return self.id, self.fence, self.started_at
+
 
 def claimed_at_insert(job: NewJob, backend: str) -> Claimed:
     """What a claim would have returned for a job whose insert was its claim."""

@@ -57,6 +57,14 @@ def test_a_claim_writes_owner_attempt_and_fence(store: Store) -> None:
     assert run.backend == "asyncio"
 
 
+def test_a_host_whose_clock_is_behind_starts_no_job_before_it_was_made(store: Store) -> None:
+    [job_id] = queued(store, at=later(1))
+    [claimed] = claim(store, register(store), at=NOW)
+    assert claimed.started_at == later(1)
+    assert job_of(store, job_id).started_at == later(1)
+    assert attempts_of(store, job_id)[0].started_at == later(1)
+
+
 def test_first_in_first_out(store: Store) -> None:
     ids = queued(store, 10)
     worker = register(store)
