@@ -26,8 +26,8 @@ TABLE_PREFIX = "fastapi_jobs_"
 
 
 NOT_RUNNING = "status <> 'running'"
-"""Of a running job only the indexes on its queue and its worker know, so that the others are
-written once less in a job's life."""
+"""Of a running job only the index on its worker knows, so that the others are written once less in
+a job's life, and not at all before the end where the insert is the claim."""
 
 LISTED_STATUS = "(status || '')"
 """The status as lists look for it. A plain index on the column would tempt SQLite's planner, which
@@ -79,6 +79,7 @@ class JobRecord(Base, table=True):
             "status = 'running'",
             "worker_id",
             "task",
+            "queue",
         ),
         _where(
             "fastapi_jobs_jobs_published",
@@ -96,7 +97,7 @@ class JobRecord(Base, table=True):
         ),
         _where("fastapi_jobs_jobs_status", NOT_RUNNING, text(LISTED_STATUS), "id"),
         _where("fastapi_jobs_jobs_task", NOT_RUNNING, "task", "status", "id"),
-        Index("fastapi_jobs_jobs_queue", "queue", "status", "id"),
+        _where("fastapi_jobs_jobs_queue", NOT_RUNNING, "queue", "status", "id"),
     )
 
     id: UUID = Field(primary_key=True)

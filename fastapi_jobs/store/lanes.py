@@ -16,7 +16,6 @@ from sqlalchemy.dialects import postgresql, sqlite
 from fastapi_jobs.status import JobStatus
 from fastapi_jobs.store.prepared import PreparedQuery
 from fastapi_jobs.store.tables import (
-    IS_RUNNING,
     QUEUED,
     SUSPECTED,
     has_status,
@@ -209,8 +208,8 @@ class Limits:
     def _room_of_queue(self, queue: str, limit: int) -> int:
         if queue not in self._queue_room:
             lock_queue(self.tx, queue)
-            of_queue = jobs.c.queue == queue
-            statement = select(func.count()).where(of_queue, IS_RUNNING)
+            of_queue = running(jobs.c.queue, jobs.c.queue == queue)
+            statement = select(func.count()).select_from(of_queue)
             self._queue_room[queue] = limit - int(self.tx.execute(statement).scalar_one())
         return self._queue_room[queue]
 

@@ -9,7 +9,13 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, func, select
 
 from fastapi_jobs.status import FINAL, UNFINISHED, JobStatus
 from fastapi_jobs.store.queries import COUNT_CAP
-from fastapi_jobs.store.tables import has_status, is_kept_as, is_listed_as, jobs, running
+from fastapi_jobs.store.tables import (
+    NOT_RUNNING,
+    is_kept_as,
+    is_listed_as,
+    jobs,
+    running,
+)
 
 NAMES_CAP = 500
 """How many queues are named at most: a client may be allowed to make them up."""
@@ -31,20 +37,23 @@ class QueueCounts:
 def queue_names(connection: Connection, cap: int = NAMES_CAP) -> list[str]:
     """The queues that have jobs, finished ones included: one step along the index for each."""
     found: list[str] = []
-    first = select(func.min(jobs.c.queue))
+    first = select(func.min(jobs.c.queue)).where(NOT_RUNNING)
     name = connection.execute(first).scalar()
     while name is not None and len(found) < cap:
         found.append(name)
         name = connection.execute(first.where(jobs.c.queue > name)).scalar()
-    return found
+    of_running = connection.execute(select(running(jobs.c.queue).c.queue).distinct()).scalars()
+    return sorted({*found, *of_running})[:cap]
 
 
 def has_queue(connection: Connection, name: str) -> bool:
     """Whether any job is or was in this queue."""
     # The order makes every planner walk the index.
     order = (jobs.c.queue, jobs.c.status, jobs.c.id)
-    statement = select(jobs.c.id).where(jobs.c.queue == name).order_by(*order).limit(1)
-    return connection.execute(statement).first() is not None
+    inside = jobs.c.queue == name
+    kept = select(jobs.c.id).where(inside, NOT_RUNNING).order_by(*order).limit(1)
+    runs = select(running(jobs.c.id, inside).c.id).limit(1)
+    return any(connection.execute(each).first() is not None for each in (kept, runs))
 
 
 def count_queues(
@@ -57,8 +66,7 @@ def count_queues(
 def _count_queue(connection: Connection, name: str, cap: int) -> QueueCounts:
     found = QueueCounts()
     for status in LIVE:
-        inside = and_(jobs.c.queue == name, has_status(status))
-        some = select(jobs.c.id).where(inside).limit(cap).subquery()
+        some = _inside(jobs.c.queue == name, status).limit(cap).subquery()
         count = connection.execute(select(func.count()).select_from(some)).scalar_one()
         found.counts[status] = int(count)
     if found.counts[JobStatus.QUEUED]:
@@ -73,7 +81,7 @@ def _oldest_due(connection: Connection, inside: ColumnElement[bool]) -> datetime
     """Judged by the oldest jobs: a job becomes due when it is made, or later."""
     oldest = (
         select(jobs.c.run_after, jobs.c.created_at)
-        .where(inside, has_status(JobStatus.QUEUED))
+        .where(inside, is_kept_as(JobStatus.QUEUED))
         .order_by(jobs.c.id)
         .limit(OLDEST_LOOKED_AT)
     )
@@ -87,7 +95,7 @@ def count_queues_of_owner(
     """The same for the unfinished jobs of one owner; only the queues where there are some."""
     found: dict[str, QueueCounts] = {}
     for status in LIVE:
-        some = _of_owner(owner, status).limit(cap)
+        some = _inside(jobs.c.owner == owner, status).limit(cap)
         statement = (
             select(jobs.c.queue, func.count().label("found"), func.min(_DUE_AT).label("due"))
             .where(jobs.c.id.in_(some.scalar_subquery()))
@@ -101,8 +109,8 @@ def count_queues_of_owner(
     return found
 
 
-def _of_owner(owner: str, status: JobStatus) -> Select[Any]:
-    inside = jobs.c.owner == owner
+def _inside(inside: ColumnElement[bool], status: JobStatus) -> Select[Any]:
+    """The jobs of one owner or queue that have a status."""
     if status is JobStatus.RUNNING:
         return select(running(jobs.c.id, inside).c.id)
     return select(jobs.c.id).where(inside, is_kept_as(status))

@@ -117,9 +117,7 @@ class Walk:
             return
         fixed = [] if lead == "statuses" else [jobs.c[lead] == bindparam(lead)]
         for status in self.statuses or JobStatus:
-            if lead == "queue":
-                yield select(jobs.c.id).where(*fixed, has_status(status))
-            elif status is JobStatus.RUNNING:
+            if status is JobStatus.RUNNING:
                 yield select(running(jobs.c.id, *fixed).c.id)
             else:
                 by_status = is_listed_as if lead == "statuses" else is_kept_as
