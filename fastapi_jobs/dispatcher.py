@@ -71,6 +71,9 @@ class Dispatcher:
         self._slots = Slots(
             {name: each.slots for name, each in self._backends.items() if not each.by_message}
         )
+        self._backends_by_message = {
+            name for name, each in self._backends.items() if each.by_message
+        }
         self._calls: dict[Call, asyncio.Task[None]] = {}
         """Every attempt under way here."""
         self._offered: set[NewJob] = set()
@@ -174,6 +177,7 @@ class Dispatcher:
 
     async def run_now(self, job_id: UUID, backend: str) -> None:
         """Claim this job if it may run, and wait until its attempt here is over."""
+        claimed = None
         worker = None if self._stopping else self._worker_id()
         if worker is not None and self._call_of(job_id) is None:
             operation = ClaimById(job_id, worker, self._rules, backend, self._now())
@@ -186,7 +190,9 @@ class Dispatcher:
             finally:
                 self._claims -= 1
         call = self._call_of(job_id)
-        if call is not None:
+        # A message that came again must not keep a slot of the pool until the job's end.
+        came_again = claimed is None and backend in self._backends_by_message
+        if call is not None and not came_again:
             await asyncio.wait({self._calls[call]})
 
     def _call_of(self, job_id: UUID) -> Call | None:
