@@ -8,6 +8,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from benchmarks import (
+    celery_concurrency,
     importing,
     latency,
     lists,
@@ -26,6 +27,7 @@ FIGURES: dict[str, Callable[[Bench], list[Row]]] = {
     "lists": lists.rows,
     "process": process_calls.rows,
     "import": importing.rows,
+    "celery-concurrency": celery_concurrency.rows,
 }
 
 
