@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from fastapi_jobs.dispatcher import DRAIN_SECONDS
 from fastapi_jobs.errors import did_you_mean
 from fastapi_jobs.explaining.reasons import (
     Reason,
@@ -15,6 +14,7 @@ from fastapi_jobs.explaining.reasons import (
     moment,
 )
 from fastapi_jobs.explaining.surroundings import Able, Surroundings
+from fastapi_jobs.making_way import DRAIN_SECONDS
 from fastapi_jobs.registry import registry
 from fastapi_jobs.store.explain import AHEAD_CAP, Ahead, Facts, Running
 
