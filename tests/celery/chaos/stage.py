@@ -51,9 +51,10 @@ class Stage:
 
     def start(self, *, failpoint: str) -> None:
         """Start everything; the API kills itself where `failpoint` says."""
+        # In the end the API goes before the clients, who would wait for its answers.
+        self.stack.enter_context(self.clients)
         self.start_api(failpoint=failpoint)
         self.stack.enter_context(self.worker)
-        self.stack.enter_context(self.clients)
 
     def start_api(self, *, failpoint: str = "") -> None:
         """Serve on the same port as before."""
