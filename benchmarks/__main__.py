@@ -9,6 +9,8 @@ from uuid import uuid4
 
 from benchmarks import (
     celery_concurrency,
+    celery_throughput,
+    celery_times,
     importing,
     latency,
     lists,
@@ -28,6 +30,8 @@ FIGURES: dict[str, Callable[[Bench], list[Row]]] = {
     "process": process_calls.rows,
     "import": importing.rows,
     "celery-concurrency": celery_concurrency.rows,
+    "celery": celery_throughput.rows,
+    "celery-times": celery_times.rows,
 }
 
 
