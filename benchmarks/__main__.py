@@ -8,6 +8,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from benchmarks import (
+    celery_concurrency,
     celery_throughput,
     celery_times,
     importing,
@@ -28,6 +29,7 @@ FIGURES: dict[str, Callable[[Bench], list[Row]]] = {
     "lists": lists.rows,
     "process": process_calls.rows,
     "import": importing.rows,
+    "celery-concurrency": celery_concurrency.rows,
     "celery": celery_throughput.rows,
     "celery-times": celery_times.rows,
 }

@@ -29,6 +29,12 @@ def noop_def() -> None:
 
 
 @task
+async def nap(seconds: float) -> None:
+    """Waits, as for somebody else's answer."""
+    await asyncio.sleep(seconds)
+
+
+@task
 def spin() -> None:
     """Keeps a core busy until it is killed."""
     while True:

@@ -25,9 +25,8 @@ async def run_named(
     """
     loop = asyncio.get_running_loop()
     until = loop.time() + seconds
-    known = dispatcher.call_of(job_id)
-    if known is not None:  # the message came twice
-        await dispatcher.over(known)
+    if dispatcher.call_of(job_id) is not None:
+        # The message came again, past the broker's patience: it must not hold a second slot.
         return
     calls = []
     call = await dispatcher.claim_one(partial(ClaimById, id=job_id, backend=backend))

@@ -61,8 +61,13 @@ class CeleryWorker:
         wait_until(lambda: self._is_ready(said), LIMIT, self.said)
 
     def _is_ready(self, said: int) -> bool:
-        assert self.process.poll() is None, self.said()
+        self.check()
         return " ready." in self.said()[said:]
+
+    def check(self) -> None:
+        """Fail unless it lives."""
+        code = self.process.poll()
+        assert code is None, f"It ended with {code}:\n{self.said()[-5000:]}"
 
     def said(self) -> str:
         """All that it wrote."""

@@ -48,6 +48,13 @@ def letter(file: str, name: str) -> None:
     note(file, name)
 
 
+@task(queue="letters")
+async def slow_letter(file: str, name: str, seconds: float) -> None:
+    """The same, and keeps its slot for a while."""
+    note(file, name)
+    await asyncio.sleep(seconds)
+
+
 @task
 def enqueues(ctx: JobContext = Depends()) -> str:
     """Enqueues another one from inside a worker."""
