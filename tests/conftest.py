@@ -77,7 +77,7 @@ def postgres(postgres_bin: Path) -> Iterator[PostgresServer]:
 
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[RedisServer]:
-    """The Redis that the whole run shares: never stop it, see `redis_server_factory`."""
+    """The Redis that the whole run shares: never stop it, see `own_redis`."""
     with RedisServer(find_redis()) as server:
         yield server
 
@@ -86,6 +86,13 @@ def redis_server() -> Iterator[RedisServer]:
 def redis_url(redis_server: RedisServer) -> str:
     """The URL of that Redis."""
     return redis_server.url()
+
+
+@pytest.fixture
+def own_redis(redis_server: RedisServer) -> Iterator[RedisServer]:
+    """A Redis of the test's own, to stop and to flush."""
+    with RedisServer(redis_server.program) as server:
+        yield server
 
 
 @pytest.fixture
