@@ -34,6 +34,9 @@ BATCH = 200
 REPLY_SECONDS = 2.0
 """How long the broker may take to connect or to answer."""
 
+_AMQP_PATIENCE = {"read_timeout": REPLY_SECONDS, "write_timeout": REPLY_SECONDS}
+"""For who publishes. A consumer waits for messages as long as it takes."""
+
 ALONE = "alone"
 """The keyword of a message whose job must run alone in its process (law 6)."""
 
@@ -58,6 +61,7 @@ def make_celery(settings: Settings) -> Celery:
         worker_log_color=False,
         broker_connection_timeout=REPLY_SECONDS,
         broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,  # a worker waits for its broker as long as it takes
         broker_transport_options=_transport_options(url),
         task_queues=[_queue(settings, name, url) for name in sorted(known_queues(settings))],
         task_default_queue=queue_name(settings, DEFAULT_QUEUE),
@@ -74,7 +78,7 @@ def is_redis(url: str) -> bool:
 
 def _transport_options(url: str) -> dict[str, Any]:
     if not is_redis(url):
-        return {"confirm_publish": True}
+        return {}
     return {
         "socket_timeout": REPLY_SECONDS,
         "socket_connect_timeout": REPLY_SECONDS,
@@ -153,15 +157,20 @@ class CeleryBroker(Broker):
     # In the thread.
 
     def _safely(self, work: Callable[[], R]) -> R:
+        was_connected = self._producer is not None
         try:
             return work()
         except Exception as error:
             self._disconnect()
-            raise BrokerUnavailable(self.name, _words(error)) from error
+            if not was_connected:
+                raise BrokerUnavailable(self.name, _words(error)) from error
+        # What stands between may have cut an idle connection: that is no trouble of the broker's.
+        return self._safely(work)
 
     def _connected(self) -> Any:
         if self._producer is None:
-            self._connection = self._celery.connection_for_write()
+            patience = None if is_redis(self._url) else _AMQP_PATIENCE
+            self._connection = self._celery.connection_for_write(transport_options=patience)
             self._connection.ensure_connection(
                 max_retries=1, interval_start=0, timeout=REPLY_SECONDS
             )
@@ -183,6 +192,9 @@ class CeleryBroker(Broker):
                     retry=False,
                     add_to_parent=False,
                 )
+        if messages and not is_redis(self._url):
+            # AMQP answers in order: what it says to this says that it has the messages.
+            self._count(messages[-1].queue)
 
     def _count(self, queue: str) -> int:
         self._connected()
