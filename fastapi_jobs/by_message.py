@@ -25,9 +25,9 @@ async def run_named(
     """
     loop = asyncio.get_running_loop()
     until = loop.time() + seconds
-    known = dispatcher.call_of(job_id)
-    if known is not None:  # the message came twice
-        await dispatcher.over(known)
+    if dispatcher.call_of(job_id) is not None:
+        # The broker hands out the message of a long job again, and again: a thread that waited
+        # beside that job would be lost to others.
         return
     calls = []
     call = await dispatcher.claim_one(partial(ClaimById, id=job_id, backend=backend))

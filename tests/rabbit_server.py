@@ -34,6 +34,8 @@ log.console.level = warning
 log.file = false
 """
 
+ADVANCED = "[{{rabbit, [{{consumer_timeout, {milliseconds}}}, {{channel_tick_interval, 500}}]}}]."
+
 
 def find_rabbit() -> str:
     """The script that starts RabbitMQ; raises RuntimeError when there is none."""
@@ -46,16 +48,22 @@ def find_rabbit() -> str:
 
 
 class RabbitServer:
-    """A RabbitMQ of its own. What it holds survives `stop` and `start`: its queues are durable."""
+    """A RabbitMQ of its own; what it holds may survive `stop` and `start`.
 
-    def __init__(self, program: str) -> None:
+    It gives up on a consumer that has not acknowledged a message for `consumer_seconds`.
+    """
+
+    def __init__(self, program: str, *, consumer_seconds: int = 1800) -> None:
         self.program = program
         self.port = free_port()
         self.folder = Path(tempfile.mkdtemp(prefix="fastapi-jobs-rabbit-"))
         self._mapper_port, self._node_port = free_port(), free_port()
         (self.folder / "rabbitmq.conf").write_text(CONFIGURATION.format(port=self.port))
-        for name in ("enabled_plugins", "rabbitmq-env.conf", "advanced.config"):
-            (self.folder / name).write_text("[]." if name != "rabbitmq-env.conf" else "")
+        (self.folder / "advanced.config").write_text(
+            ADVANCED.format(milliseconds=1000 * consumer_seconds)
+        )
+        (self.folder / "enabled_plugins").write_text("[].")
+        (self.folder / "rabbitmq-env.conf").touch()
         self._mapper: subprocess.Popen[bytes] | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._watchdog: subprocess.Popen[bytes] | None = None

@@ -62,6 +62,8 @@ def make_celery(settings: Settings) -> Celery:
         broker_connection_timeout=REPLY_SECONDS,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,  # a worker waits for its broker as long as it takes
+        # RabbitMQ closes the channel of who acknowledges nothing for 30 minutes: of a long job.
+        broker_channel_error_retry=True,
         broker_transport_options=_transport_options(url),
         task_queues=[_queue(settings, name, url) for name in sorted(known_queues(settings))],
         task_default_queue=queue_name(settings, DEFAULT_QUEUE),
