@@ -11,12 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from celery import Celery
+from celery.app.defaults import DEFAULTS
 from kombu.entity import Queue
 from kombu.exceptions import OperationalError
 
 from fastapi_jobs.backends.broker import Broker, BrokerUnavailable
 from fastapi_jobs.conf import Settings
 from fastapi_jobs.conf.urls import hide_password
+from fastapi_jobs.errors import did_you_mean
 from fastapi_jobs.options import DEFAULT_QUEUE
 from fastapi_jobs.registry import registry
 from fastapi_jobs.store.publishing import Message
@@ -64,13 +66,24 @@ def make_celery(settings: Settings) -> Celery:
         broker_connection_max_retries=None,  # a worker waits for its broker as long as it takes
         # RabbitMQ closes the channel of who acknowledges nothing for 30 minutes: of a long job.
         broker_channel_error_retry=True,
-        broker_transport_options=_transport_options(url),
         task_queues=[_queue(settings, name, url) for name in sorted(known_queues(settings))],
         task_default_queue=queue_name(settings, DEFAULT_QUEUE),
         task_default_priority=broker_priority(0, url),
         task_create_missing_queues=True,
     )
+    chosen = dict(settings.celery.options)
+    transport = _transport_options(url) | dict(chosen.pop("broker_transport_options", {}))
+    app.conf.update(chosen, broker_transport_options=transport)
     return app
+
+
+def unknown_options(settings: Settings) -> list[str]:
+    """Names in `celery.options` that Celery does not know, each with what may be meant."""
+    return [
+        f"{name!r}.{did_you_mean(name, DEFAULTS)}"
+        for name in settings.celery.options
+        if name not in DEFAULTS
+    ]
 
 
 def is_redis(url: str) -> bool:
