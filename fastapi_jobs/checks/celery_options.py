@@ -47,8 +47,7 @@ def _judge_results(settings: Settings, variables: Mapping[str, str]) -> Iterator
             yield warning(
                 "celery-results",
                 f"{name} switches on a result backend of Celery's ({hide_password(str(value))}). "
-                "Nobody reads it: a job's result is in its row. It only costs time and memory, "
-                "and when it is away, Celery waits for it. Remove it.",
+                "Nothing of ours goes there: a job's result is in its row. Remove it.",
             )
 
 

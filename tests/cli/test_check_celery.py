@@ -39,10 +39,7 @@ def test_nothing_is_said_of_what_is_well() -> None:
     assert judged(settings_with(options), {"CELERY_BROKER_URL": URL}) == []
 
 
-RESULTS = (
-    "Nobody reads it: a job's result is in its row. It only costs time and memory, and when it is "
-    "away, Celery waits for it. Remove it."
-)
+RESULTS = "Nothing of ours goes there: a job's result is in its row. Remove it."
 
 
 def test_a_result_backend_is_told() -> None:
