@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from uuid import uuid4
@@ -11,6 +11,7 @@ import amqp
 import pytest
 
 from fastapi_jobs import FastAPIJobs, JobStatus
+from fastapi_jobs.backends.broker import BrokerUnavailable
 from fastapi_jobs.backends.celery_broker import CeleryBroker
 from fastapi_jobs.conf import load
 from fastapi_jobs.store.publishing import Message
@@ -93,17 +94,33 @@ async def test_one_that_says_nothing_holds_up_nobody(
         assert [await job.result(LIMIT) for job in jobs] == list(range(1, 11))
 
 
-async def test_a_cut_connection_is_no_trouble_of_the_brokers(own_rabbit: RabbitServer) -> None:
-    """As an idle one is cut by what stands between."""
+@pytest.fixture
+async def publisher(own_rabbit: RabbitServer) -> AsyncIterator[CeleryBroker]:
+    """The publishing side alone, connected."""
     settings = settings_of("sqlite:///unused.db", own_rabbit.url, "threads")
     broker = CeleryBroker(load(None, **settings, name=uuid4().hex))
+    await broker.publish([Message(uuid4(), "a", "default", 0)])
+    yield broker
+    await broker.close()
+
+
+async def test_a_cut_connection_is_no_trouble_of_the_brokers(publisher: CeleryBroker) -> None:
+    """As an idle one is cut by what stands between."""
+    publisher._connection.default_channel.connection.transport.sock.close()
+    await publisher.publish([Message(uuid4(), "b", "default", 0)])
+    assert await publisher.held(["default"]) == {"default": 2}
+
+
+async def test_what_it_did_not_confirm_is_not_published(
+    publisher: CeleryBroker, own_rabbit: RabbitServer
+) -> None:
+    os.kill(own_rabbit.pid, signal.SIGSTOP)
     try:
-        await broker.publish([Message(uuid4(), "a", "default", 0)])
-        broker._connection.default_channel.connection.transport.sock.close()
-        await broker.publish([Message(uuid4(), "b", "default", 0)])
-        assert await broker.held(["default"]) == {"default": 2}
+        with pytest.raises(BrokerUnavailable, match="timed out"):
+            await publisher.publish([Message(uuid4(), "b", "default", 0)])
     finally:
-        await broker.close()
+        os.kill(own_rabbit.pid, signal.SIGCONT)
+    await publisher.publish([Message(uuid4(), "c", "default", 0)])
 
 
 async def test_its_priorities_are_ours(
