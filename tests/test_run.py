@@ -140,6 +140,32 @@ def test_redis_is_installed_where_it_is_missing(
     assert done.stdout.splitlines()[-1] == str(tmp_path / "redis-server"), done.stderr
 
 
+def test_a_machine_without_rabbitmq_is_told_what_is_missing() -> None:
+    done = ask("run.obtain_rabbitmq()")
+    assert done.returncode == 1
+    assert "run.py: The tests need a real RabbitMQ. None was found" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("installer", "package"), [("apt-get", "rabbitmq-server"), ("brew", "rabbitmq")]
+)
+def test_rabbitmq_is_installed_and_its_service_stopped(
+    tmp_path: Path, installer: str, package: str
+) -> None:
+    made, stopped = tmp_path / "made", tmp_path / "stopped"
+    for name in ("erl", "epmd", "rabbitmq-server"):
+        program(made, name, "exit 0")
+    program(tmp_path, "systemctl", f'echo "$*" > "{stopped}"')
+    copy = f'cp -p "{made}"/* "{tmp_path}"'
+    program(tmp_path, installer, f'case "$*" in *"install"*" {package}") {copy} ;; esac')
+    code = "run.os.geteuid = lambda: 0\nrun.RABBITMQ_SCRIPTS = ()\nprint(run.obtain_rabbitmq())"
+    done = ask(code, PATH=f"{tmp_path}:{tools(tmp_path)}")
+    assert done.stdout.splitlines()[-1] == str(tmp_path / "rabbitmq-server"), done.stderr
+    assert stopped.exists() == (installer == "apt-get")
+    if installer == "apt-get":
+        assert stopped.read_text() == "disable --now rabbitmq-server\n"
+
+
 def tools(folder: Path) -> Path:
     """A folder for PATH with what the installers of these tests call, and no more."""
     made = folder / "tools"

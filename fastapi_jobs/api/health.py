@@ -24,7 +24,8 @@ async def get_health(request: Request, access: AccessOf) -> Health:
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
             health = await _details(access.runtime) if may_see_details else await _bare(store)
-            health.status = "ok" if access.runtime.broker_trouble is None else "degraded"
+            trouble = access.runtime.broker_trouble or access.runtime.redis_trouble
+            health.status = "ok" if trouble is None else "degraded"
     except (StoreUnavailable, TimeoutError) as error:
         raise _away(may_see_details, store.trouble or _reason(error)) from error
     if store.trouble:
@@ -64,4 +65,5 @@ async def _details(runtime: Runtime) -> Health:
         workers=[worker_out(each) for each in workers],
         unknown_tasks=[name for name in queued if name not in known],
         broker=runtime.broker_trouble,
+        redis=runtime.redis_trouble,
     )

@@ -222,6 +222,11 @@ class Health(BringsProblem):
     broker: str | None = Field(
         default=None, description="Why the broker cannot be told of jobs; null: it can, or none is."
     )
+    redis: str | None = Field(
+        default=None,
+        description="Why other processes cannot be woken by Redis, so that they only poll; null: "
+        "they can, or there is none.",
+    )
 
 
 def _summary(record: JobRecord) -> dict[str, Any]:

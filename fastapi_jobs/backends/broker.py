@@ -10,7 +10,7 @@ class BrokerUnavailable(Exception):
     """The broker did not take or answer something."""
 
     def __init__(self, broker: str, reason: str) -> None:
-        super().__init__(f"The broker {broker} does not answer: {reason}")
+        super().__init__(f"The broker {broker} does not answer: {reason.rstrip('.')}.")
         self.reason = reason
 
 

@@ -11,12 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from celery import Celery
+from celery.app.defaults import DEFAULTS
 from kombu.entity import Queue
 from kombu.exceptions import OperationalError
 
 from fastapi_jobs.backends.broker import Broker, BrokerUnavailable
 from fastapi_jobs.conf import Settings
 from fastapi_jobs.conf.urls import hide_password
+from fastapi_jobs.errors import did_you_mean
 from fastapi_jobs.options import DEFAULT_QUEUE
 from fastapi_jobs.registry import registry
 from fastapi_jobs.store.publishing import Message
@@ -33,6 +35,9 @@ BATCH = 200
 
 REPLY_SECONDS = 2.0
 """How long the broker may take to connect or to answer."""
+
+_AMQP_PATIENCE = {"read_timeout": REPLY_SECONDS, "write_timeout": REPLY_SECONDS}
+"""For who publishes. A consumer waits for messages as long as it takes."""
 
 ALONE = "alone"
 """The keyword of a message whose job must run alone in its process (law 6)."""
@@ -58,13 +63,27 @@ def make_celery(settings: Settings) -> Celery:
         worker_log_color=False,
         broker_connection_timeout=REPLY_SECONDS,
         broker_connection_retry_on_startup=True,
-        broker_transport_options=_transport_options(url),
+        broker_connection_max_retries=None,  # a worker waits for its broker as long as it takes
+        # RabbitMQ closes the channel of who acknowledges nothing for 30 minutes: of a long job.
+        broker_channel_error_retry=True,
         task_queues=[_queue(settings, name, url) for name in sorted(known_queues(settings))],
         task_default_queue=queue_name(settings, DEFAULT_QUEUE),
         task_default_priority=broker_priority(0, url),
         task_create_missing_queues=True,
     )
+    chosen = dict(settings.celery.options)
+    transport = _transport_options(url) | dict(chosen.pop("broker_transport_options", {}))
+    app.conf.update(chosen, broker_transport_options=transport)
     return app
+
+
+def unknown_options(settings: Settings) -> list[str]:
+    """Names in `celery.options` that Celery does not know, each with what may be meant."""
+    return [
+        f"{name!r}.{did_you_mean(name, DEFAULTS)}"
+        for name in settings.celery.options
+        if name not in DEFAULTS
+    ]
 
 
 def is_redis(url: str) -> bool:
@@ -74,7 +93,7 @@ def is_redis(url: str) -> bool:
 
 def _transport_options(url: str) -> dict[str, Any]:
     if not is_redis(url):
-        return {"confirm_publish": True}
+        return {}
     return {
         "socket_timeout": REPLY_SECONDS,
         "socket_connect_timeout": REPLY_SECONDS,
@@ -153,15 +172,20 @@ class CeleryBroker(Broker):
     # In the thread.
 
     def _safely(self, work: Callable[[], R]) -> R:
+        was_connected = self._producer is not None
         try:
             return work()
         except Exception as error:
             self._disconnect()
-            raise BrokerUnavailable(self.name, _words(error)) from error
+            if not was_connected:
+                raise BrokerUnavailable(self.name, _words(error)) from error
+        # What stands between may have cut an idle connection: that is no trouble of the broker's.
+        return self._safely(work)
 
     def _connected(self) -> Any:
         if self._producer is None:
-            self._connection = self._celery.connection_for_write()
+            patience = None if is_redis(self._url) else _AMQP_PATIENCE
+            self._connection = self._celery.connection_for_write(transport_options=patience)
             self._connection.ensure_connection(
                 max_retries=1, interval_start=0, timeout=REPLY_SECONDS
             )
@@ -183,6 +207,9 @@ class CeleryBroker(Broker):
                     retry=False,
                     add_to_parent=False,
                 )
+        if messages and not is_redis(self._url):
+            # AMQP answers in order: what it says to this says that it has the messages.
+            self._count(messages[-1].queue)
 
     def _count(self, queue: str) -> int:
         self._connected()

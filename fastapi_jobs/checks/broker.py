@@ -2,11 +2,17 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Iterator, Sequence
 
 from fastapi_jobs.backends.broker import BrokerUnavailable
 from fastapi_jobs.backends.make import CELERY
 from fastapi_jobs.checks.capabilities import queue_of
+from fastapi_jobs.checks.celery_options import (
+    judge_celery_options,
+    judge_one_machine,
+    judge_unknown_options,
+)
 from fastapi_jobs.checks.findings import Finding, error, note, ok
 from fastapi_jobs.claiming import effective_backend
 from fastapi_jobs.conf import Settings
@@ -29,6 +35,11 @@ def examine_broker(settings: Settings) -> Iterator[Finding]:
             '"redis://localhost:6379/0", or choose another backend.',
         )
         return
+    yield from judge_one_machine(settings)
+    timeouts = [registry[name].options.timeout for name in tasks]
+    known = [each for each in timeouts if each is not None]
+    yield from judge_celery_options(settings, os.environ, known)
+    yield from judge_unknown_options(_unknown_options(settings))
     try:
         name = asyncio.run(_ask(settings))
     except BrokerUnavailable as problem:
@@ -40,6 +51,13 @@ def examine_broker(settings: Settings) -> Iterator[Finding]:
         )
         return
     yield ok("broker", f"The broker {name} answers.")
+
+
+def _unknown_options(settings: Settings) -> list[str]:
+    # Celery is loaded where it is used, and nowhere else.
+    from fastapi_jobs.backends.celery_broker import unknown_options
+
+    return unknown_options(settings)
 
 
 async def _ask(settings: Settings) -> str:

@@ -16,6 +16,7 @@ from fastapi_jobs.checks.place import (
     read_mounts,
     real_file,
 )
+from fastapi_jobs.checks.redis import examine_redis
 from fastapi_jobs.checks.running import (
     is_stale,
     judge_children,
@@ -48,6 +49,7 @@ def examine(settings: Settings) -> list[Finding]:
     found += judge_tasks(settings)
     found += _examine_database(settings)
     found += examine_broker(settings)
+    found += examine_redis(settings)
     return found
 
 

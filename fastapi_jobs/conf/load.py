@@ -112,8 +112,14 @@ def _checked(merged: Merged, environment: str, files: Iterable[Path]) -> Setting
     merged.problems += _clash_problems(merged, settings, bad)
     if merged.problems:
         raise SettingsError(merged.problems)
-    origins = {dotted(path): merged.origins.get(path, DEFAULTS) for path, _ in leaves(settings)}
+    origins = {dotted(path): _origin(merged, path) for path, _ in leaves(settings)}
     return remember(settings, environment, files, origins)
+
+
+def _origin(merged: Merged, path: KeyPath) -> str:
+    if path[:2] == ("celery", "options"):
+        path = path[:3]  # an option may be a table, which is given whole
+    return merged.origins.get(path, DEFAULTS)
 
 
 def _path(loc: tuple[int | str, ...]) -> KeyPath:

@@ -5,7 +5,7 @@ from datetime import timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -83,6 +83,7 @@ class CelerySettings(Table):
     batch_seconds: SecondsOrZero
     pool: Annotated[Pool, rules.choice(*POOLS)]
     concurrency: CountOrCores
+    options: Annotated[Mapping[str, Any], AfterValidator(_freeze), PlainSerializer(dict)]
 
 
 class RetentionSettings(Table):

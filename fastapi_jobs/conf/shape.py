@@ -40,6 +40,9 @@ class Shape:
 def known() -> Shape:
     """The shape of all settings."""
     keys = dict(_table(Settings).keys)
+    celery = dict(keys["celery"].keys)
+    celery["options"] = Shape(each=Shape())
+    keys["celery"] = Shape(celery)
     keys["queues"] = Shape(each=_table(QueueSettings))
     keys["routes"] = Shape(each=Shape(is_text=True))
     return Shape(keys)

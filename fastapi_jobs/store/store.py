@@ -17,6 +17,7 @@ from fastapi_jobs.errors import StoreUnavailable
 from fastapi_jobs.store.database import ALONE_LOCK_MILLISECONDS, Database, Trouble
 from fastapi_jobs.store.migrate import HEAD, current_revision, require_head, upgrade
 from fastapi_jobs.store.pending import Waiter
+from fastapi_jobs.store.redis_hints import RedisHints
 from fastapi_jobs.store.stalls import CUT_SECONDS, Sweeper
 from fastapi_jobs.store.transaction import Hints, Operation
 from fastapi_jobs.store.writer import Writer
@@ -25,6 +26,7 @@ R = TypeVar("R")
 P = ParamSpec("P")
 
 READERS = 4
+DEFAULT_NAME = "fastapi_jobs"
 
 
 class Store:
@@ -37,7 +39,10 @@ class Store:
         durability: str = "full",
         auto_migrate: bool | None = None,
         timeout: float = 10.0,
+        redis: RedisHints | None = None,
     ) -> None:
+        self.redis = redis
+        """How other processes are told of commits, where the settings name a Redis."""
         self.database = Database(url, durability=durability)
         self.auto_migrate = self.database.is_sqlite if auto_migrate is None else auto_migrate
         self._timeout = timeout
@@ -53,6 +58,8 @@ class Store:
         """After a fork: the child has none of the parent's threads; it opens its own when asked."""
         self._lock = threading.Lock()
         self._writer = self._aside = self._readers = self._sweeper = None
+        if self.redis is not None:
+            self.redis.forget_threads()
         self.database.forget_connections()
 
     def open(self) -> None:
@@ -116,6 +123,8 @@ class Store:
     def _heard(self, hints: Hints) -> None:
         for listener in list(self._listeners):
             listener(hints)
+        if self.redis is not None:
+            self.redis.tell(hints)
 
     def write(self, operation: Operation[R]) -> "asyncio.Future[R]":
         """Commit `operation`; to be awaited. A coroutine here would cost every job a task.
@@ -217,6 +226,8 @@ class Store:
             writer.close(timeout)
         if aside is not None:
             aside.close(timeout)
+        if self.redis is not None:
+            self.redis.close()
         if readers is not None:
             readers.shutdown(wait=True)
         if sweeper is not None:
@@ -231,7 +242,14 @@ def store_of(settings: Settings) -> Store:
         durability=settings.durability,
         auto_migrate=None if settings.migrate == "auto" else settings.migrate,
         timeout=settings.store_timeout,
+        redis=redis_hints_of(settings),
     )
+
+
+def redis_hints_of(settings: Settings) -> RedisHints | None:
+    """How processes with these settings tell each other of commits, where they name a Redis."""
+    url = settings.redis_url
+    return None if url is None else RedisHints(url, settings.name or DEFAULT_NAME)
 
 
 def migrate(database: Database) -> None:

@@ -8,6 +8,7 @@ from httpx2 import ASGITransport, AsyncClient
 
 from tests.api.conftest import Serve, create, make_jobs, serve, until
 from tests.api.tasks import secret
+from tests.redis_server import RedisServer
 from tests.servers import PostgresServer
 
 
@@ -74,3 +75,25 @@ async def test_tables_that_are_missing_are_a_503(sqlite_url: str) -> None:
         answer = await client.get("/jobs")
     assert (answer.status_code, answer.json()["code"]) == (503, "not_migrated")
     assert "Run: fastapi-jobs migrate" in answer.json()["detail"]
+
+
+async def test_a_redis_that_is_away_is_named(sqlite_url: str, own_redis: RedisServer) -> None:
+    app = FastAPI()
+    jobs = make_jobs(sqlite_url, redis_url=own_redis.url())
+    jobs.init_app(app, permission=lambda r, action, job: "x-staff" in r.headers)
+    async with serve(app) as client:
+
+        async def says(status: str) -> bool:
+            health = await client.get("/jobs/health", headers={"x-staff": "1"})
+            assert health.status_code == 200
+            return bool(health.json()["status"] == status)
+
+        await until(lambda: says("ok"))
+        own_redis.stop()
+        await until(lambda: says("degraded"))
+        said = (await client.get("/jobs/health", headers={"x-staff": "1"})).json()
+        assert said["redis"].startswith("ConnectionError: ")
+        assert said.get("broker") is None
+        assert (await client.get("/jobs/health")).json() == {"status": "degraded"}
+        own_redis.start()
+        await until(lambda: says("ok"))

@@ -53,13 +53,6 @@ def broker(redis_server: RedisServer) -> str:
     return f"redis://127.0.0.1:{redis_server.port}/{next(_numbers) % 15 + 1}"
 
 
-@pytest.fixture
-def own_redis(redis_server: RedisServer) -> Iterator[RedisServer]:
-    """A Redis of the test's own, to stop and to flush."""
-    with RedisServer(redis_server.program) as server:
-        yield server
-
-
 def settings_of(database_url: str, broker_url: str, pool: str) -> dict[str, Any]:
     """Quick ones."""
     return {

@@ -256,6 +256,25 @@ def test_a_task_on_celery_without_a_broker(sqlite_site: Site) -> None:
     ]
 
 
+def test_a_redis_that_answers(sqlite_site: Site, redis_url: str) -> None:
+    code, found = sqlite_site.check(FASTAPI_JOBS_REDIS_URL=redis_url)
+    assert (code, found["ok redis"]) == (0, [f"The Redis {redis_url} answers."])
+
+
+def test_a_redis_that_does_not_answer(sqlite_site: Site) -> None:
+    url = f"redis://:secret@127.0.0.1:{free_port()}/0"
+    code, found = sqlite_site.check(FASTAPI_JOBS_REDIS_URL=url)
+    assert code == 0  # everything works without it
+    (said,) = found["warning redis"]
+    hidden = url.replace("secret", "***")
+    assert said.startswith(f"The Redis {hidden} does not answer: ConnectionError: Error ")
+    assert said.endswith(
+        "Connection refused. Does it run, and is redis_url right? It comes from variable "
+        "FASTAPI_JOBS_REDIS_URL. Until it answers, processes hear of each other's jobs by looking, "
+        "every 0.1 s (poll_seconds), and of cancelled ones every 0.25 s (heartbeat_seconds)."
+    )
+
+
 # Judgements.
 
 

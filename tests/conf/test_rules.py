@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
+from fastapi_jobs.backends.celery_broker import make_celery
 from fastapi_jobs.conf import load
+from fastapi_jobs.conf.describe import from_json, to_json
 from fastapi_jobs.conf.shape import known, known_keys
 from tests.conf.conftest import Problems
 
@@ -125,6 +127,7 @@ def nested(key: str, value: object) -> dict[str, Any]:
         ("celery.batch_seconds", -1, "-1", SECONDS_OR_ZERO),
         ("celery.pool", "thread", '"thread"', f"{POOL} Did you mean 'threads'?"),
         ("celery.concurrency", -1, "-1", WHOLE_OR_CORES),
+        ("celery.options", 3, "3", "must be a table. Write [default.fastapi_jobs.celery.options]."),
         ("retention.succeeded", "7w", '"7w"', TIME),
         ("retention.failed", True, "true", TIME),
         ("retention.cancelled", "9" * 30 + "d", f'"{"9" * 30}d"', TIME),
@@ -233,3 +236,45 @@ def test_celery_needs_a_broker(problems: Problems) -> None:
 def test_a_broken_key_is_not_blamed_twice(problems: Problems) -> None:
     assert len(problems(backend="celery", celery={"broker_url": "x"})) == 1
     assert len(problems(heartbeat_seconds="x", lease_seconds=1)) == 1
+
+
+PICKLE = 'must be ["json"]: pickle would let who reaches the broker run code. Remove it.'
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "sentence"),
+    [
+        (
+            "worker_pool",
+            "solo",
+            'worker_pool = "solo": is not to be set for Celery. Set celery.pool.',
+        ),
+        ("accept_content", ["json", "yaml"], f'accept_content = ["json", "yaml"]: {PICKLE}'),
+        ("accept_content", "pickle", f'accept_content = "pickle": {PICKLE}'),
+        (
+            "broker_transport_options",
+            3,
+            "broker_transport_options = 3: must be a table. "
+            "Write [default.fastapi_jobs.celery.options.broker_transport_options].",
+        ),
+    ],
+)
+def test_what_celery_may_not_be_told(
+    problems: Problems, option: str, value: object, sentence: str
+) -> None:
+    [said] = problems(celery={"options": {option: value}})
+    assert said == "celery.options." + sentence.replace(": ", " (FastAPIJobs(celery=…)): ", 1)
+
+
+def test_celery_is_told_its_options() -> None:
+    options = {"worker_max_tasks_per_child": 7, "broker_transport_options": {"a": {"b": 1}}}
+    settings = load(celery={"broker_url": "redis://h", "options": options})
+    assert settings.celery.options == options
+    origins = settings.origins
+    assert origins["celery.options.broker_transport_options.a.b"] == "FastAPIJobs(celery=…)"
+    assert load(settings, retries=1).celery.options == options
+    assert from_json(to_json(settings)).celery.options == options
+    told = make_celery(settings).conf
+    assert told.worker_max_tasks_per_child == 7
+    transport = told.broker_transport_options
+    assert (transport["a"], transport["queue_order_strategy"]) == ({"b": 1}, "priority")

@@ -39,9 +39,28 @@ ABILITIES = {
     # A child of prefork runs one job: what kills it is that job's own process.
     "celery-prefork": Abilities.of(PreforkBackend, shares_process=False, is_remote=True),
     "celery-threads": Abilities.of(CeleryBackend, is_remote=True),
+    "celery-prefork-rabbitmq": Abilities.of(PreforkBackend, shares_process=False, is_remote=True),
 }
+ON_RABBITMQ = ("test_life", "test_retries", "test_cancel", "test_timeouts")
+"""What a broker could spoil: run on RabbitMQ too, on one database."""
+
 MODULES = ("calls", "ends", "flow", "told", "values")
 CONCURRENCY = {"prefork": 4, "threads": 20}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out on RabbitMQ what is the same there as on Redis."""
+    left_out = {each for each in items if _is_left_out(each)}
+    if left_out:
+        config.hook.pytest_deselected(items=list(left_out))
+        items[:] = [each for each in items if each not in left_out]
+
+
+def _is_left_out(item: pytest.Item) -> bool:
+    parameters = getattr(getattr(item, "callspec", None), "params", {})
+    if not str(parameters.get("backend_name", "")).endswith("-rabbitmq"):
+        return False
+    return item.path.stem not in ON_RABBITMQ or parameters["database_url"] != "postgresql"
 
 
 @pytest.fixture(autouse=True)
@@ -112,12 +131,13 @@ async def rig(
             jobs = await stack.enter_async_context(FastAPIJobs(**settings))
             yield Rig(jobs, backend_name, abilities, settings, os.getpid())
         else:
-            backend, _, pool = backend_name.partition("-")
+            backend, pool, *brokers = backend_name.split("-")
+            rabbit = request.getfixturevalue("rabbit_server") if brokers else None
             folder = tmp_path_factory.mktemp("celery")
             settings |= {
                 "backend": backend,
                 "celery": {
-                    "broker_url": request.getfixturevalue("redis_url"),
+                    "broker_url": rabbit.url if rabbit else request.getfixturevalue("redis_url"),
                     "pool": pool,
                     "concurrency": CONCURRENCY[pool],
                 },
