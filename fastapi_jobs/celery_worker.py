@@ -21,6 +21,7 @@ from celery.exceptions import Reject
 
 from fastapi_jobs.backends.celery import CeleryBackend, PreforkBackend
 from fastapi_jobs.backends.celery_broker import ALONE, make_celery
+from fastapi_jobs.backends.celery_queues import known_queues, queue_name
 from fastapi_jobs.checks.tasks import load_task_modules
 from fastapi_jobs.conf import Settings
 from fastapi_jobs.current import choose
@@ -175,8 +176,8 @@ def _exit() -> None:
 class Hosting:
     """The hosts of one Celery worker: when its processes start and stop, and what they are told."""
 
-    def __init__(self, app: Celery, settings: Settings, queues: Collection[str] = ()) -> None:
-        self._app, self._settings, self._queues = app, settings, queues
+    def __init__(self, app: Celery, settings: Settings) -> None:
+        self._app, self._settings = app, settings
         self._host: Host | None = None
         self._lock = threading.Lock()
         self._pipe: tuple[int, int] | None = None
@@ -199,9 +200,16 @@ class Hosting:
         with self._lock:
             if self._host is None:
                 backend = CeleryBackend(self._app.conf.worker_concurrency or 1)
-                self._start(Host(self._settings, backend, self._queues))
+                self._start(Host(self._settings, backend, self._served()))
             assert self._host is not None
             return self._host
+
+    def _served(self) -> list[str]:
+        """Our queues that this worker consumes, by whichever option; empty: all of them."""
+        consumed = self._app.amqp.queues.consume_from
+        known = sorted(known_queues(self._settings))
+        served = [name for name in known if queue_name(self._settings, name) in consumed]
+        return [] if served == known else served
 
     def _start(self, host: Host) -> None:
         host.start()
@@ -229,7 +237,7 @@ class Hosting:
         read, write = self._pipe
         os.close(write)
         self._host = None
-        host = Host(self._settings, PreforkBackend(), self._queues)
+        host = Host(self._settings, PreforkBackend(), self._served())
         try:
             self._start(host)
         except Exception as error:
@@ -272,7 +280,7 @@ def _is_prefork(worker: Any) -> bool:
     return "prefork" in str(getattr(worker, "pool_cls", "")).lower()
 
 
-def worker_app(settings: Settings, queues: Collection[str] = ()) -> Celery:
+def worker_app(settings: Settings) -> Celery:
     """The Celery app of a worker: one Celery task for each of ours, by its own name.
 
     Raises:
@@ -280,7 +288,7 @@ def worker_app(settings: Settings, queues: Collection[str] = ()) -> Celery:
     """
     load_task_modules(settings)
     app = make_celery(settings)
-    hosting = Hosting(app, settings, queues)
+    hosting = Hosting(app, settings)
 
     def run(request_task: Any, **message: Any) -> None:
         hosting.host().run(UUID(request_task.request.id), alone=bool(message.get(ALONE)))
