@@ -22,6 +22,7 @@ from celery.exceptions import Reject
 from fastapi_jobs.backends.celery import CeleryBackend, PreforkBackend
 from fastapi_jobs.backends.celery_broker import ALONE, make_celery
 from fastapi_jobs.backends.celery_queues import known_queues, queue_name
+from fastapi_jobs.celery_control import Revoking
 from fastapi_jobs.checks.tasks import load_task_modules
 from fastapi_jobs.conf import Settings
 from fastapi_jobs.current import choose
@@ -296,5 +297,6 @@ def worker_app(settings: Settings) -> Celery:
     for name in registry:
         app.task(run, name=name, bind=True, typing=False, shared=False)
     hosting.connect()
+    Revoking(settings).take_over()
     app.set_default()
     return app
