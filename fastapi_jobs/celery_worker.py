@@ -22,6 +22,7 @@ from celery.exceptions import Reject
 from fastapi_jobs.backends.celery import CeleryBackend, PreforkBackend
 from fastapi_jobs.backends.celery_broker import ALONE, make_celery
 from fastapi_jobs.backends.celery_queues import known_queues, queue_name
+from fastapi_jobs.by_message import run_named
 from fastapi_jobs.celery_control import Revoking
 from fastapi_jobs.checks.tasks import load_task_modules
 from fastapi_jobs.conf import Settings
@@ -47,6 +48,7 @@ class Host:
         self._runtime = Runtime(settings, dispatch=True)
         self._backend = backend
         self._queues = queues
+        self._batch_seconds = settings.celery.batch_seconds
         self._loop = asyncio.new_event_loop()
         self._at_once = asyncio.Event()
         self._turns = _Turns()
@@ -91,10 +93,15 @@ class Host:
         dispatcher, relay = self._runtime.dispatcher, self._runtime.relay
         if dispatcher is None:
             return
+        seconds = 0.0 if alone else self._batch_seconds
         async with self._turns.take(alone):
-            await dispatcher.run_now(job_id, self._backend.name)
+            await run_named(dispatcher, job_id, self._backend.name, seconds, self._may_go_on)
         if relay is not None:
             relay.claimed(self._backend.slots)
+
+    def _may_go_on(self) -> bool:
+        """Whether a slot may run more than its message named."""
+        return not (self._stopped or self._backend.is_doomed or self._turns.is_wanted)
 
     def watch(self, parent: int) -> None:
         """Stop when the other end of this pipe is closed: the parent stops, or is gone."""
@@ -144,6 +151,11 @@ class _Turns:
         self._running = 0
         self._wanted = 0
         self._is_alone = False
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether a suspect waits for the others to end."""
+        return self._wanted > 0
 
     @contextlib.asynccontextmanager
     async def take(self, alone: bool) -> AsyncIterator[None]:

@@ -3,11 +3,11 @@
 import asyncio
 import contextvars
 import logging
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from fastapi_jobs.attempts import Attempts
@@ -18,6 +18,7 @@ from fastapi_jobs.clock import utc_now
 from fastapi_jobs.conf import Settings
 from fastapi_jobs.errors import StoreUnavailable
 from fastapi_jobs.failpoints import reach
+from fastapi_jobs.making_way import MakingWay
 from fastapi_jobs.registry import TaskDefinition, registry
 from fastapi_jobs.reports import Reports
 from fastapi_jobs.runner import Call
@@ -25,20 +26,13 @@ from fastapi_jobs.slots import Slots
 from fastapi_jobs.status import JobStatus
 from fastapi_jobs.store import Store, queries
 from fastapi_jobs.store.claim import ClaimJobs
-from fastapi_jobs.store.claim_by_id import ClaimById
+from fastapi_jobs.store.claim_one import ClaimById, ClaimOne
 from fastapi_jobs.store.finish import ReleaseJobs
-from fastapi_jobs.store.lanes import Lane, suspect_waits
+from fastapi_jobs.store.lanes import Lane
 from fastapi_jobs.store.rows import Claimed, NewJob, claimed_at_insert
 from fastapi_jobs.store.transaction import Hints
 
 logger = logging.getLogger("fastapi_jobs.dispatcher")
-
-DRAIN_SECONDS = 10.0
-REST_SECONDS = 30.0
-LOOK_SECONDS = 1.0
-"""While suspects wait, a busy process stops claiming for DRAIN_SECONDS, then works on as usual for
-REST_SECONDS: a long job cannot hold up everything, nor can a busy day starve a suspect. It looks
-for suspects every LOOK_SECONDS."""
 
 HELD_UP_SECONDS = 0.05
 """How soon to look again for a due job that could not be taken."""
@@ -79,17 +73,19 @@ class Dispatcher:
         self._hungry: frozenset[str] = frozenset()
         self._claims = 0
         """Claims under way."""
+        self._settled = asyncio.Event()
+        """Set when none is."""
+        self._freed: dict[Call, asyncio.Future[None]] = {}
         self._loop = asyncio.get_running_loop()
         # Jobs see the context in which the app was started, not that of whoever enqueued.
         self._context = contextvars.copy_context()
         self._event = asyncio.Event()
         self._wanted = True
         self._cancels_wanted = False
-        self._stopping = False
+        self._stopping = self._has_stopped = False
         self._alone = False
-        self._draining_since: float | None = None
-        self._rested_until = 0.0
         self._rules = claim_rules(settings, self.backend_of)
+        self._way = MakingWay(store, self._rules)
         self._main: asyncio.Task[None] | None = None
 
     # What this process runs.
@@ -134,7 +130,7 @@ class Dispatcher:
 
     def offer(self, job: NewJob, definition: TaskDefinition, backend: str) -> UUID | None:
         """Keep a slot for a job that is about to be inserted; the claiming worker's id, or None."""
-        if self._alone or self._stopping or self._draining_since is not None:
+        if self._alone or self._stopping or self._way.is_made:
             return None
         declared = self._settings.queue(job.queue)
         limited = definition.options.max_running is not None or declared.max_running is not None
@@ -168,29 +164,58 @@ class Dispatcher:
         """The loop that everything here runs on."""
         return self._loop
 
-    def launch(self, claimed: Claimed, definition: TaskDefinition) -> None:
+    def launch(self, claimed: Claimed, definition: TaskDefinition) -> Call:
         """Run a claimed job whose slot is taken already."""
         call = self._attempts.call_of(claimed, definition)
         self._calls[call] = self._loop.create_task(self._run(call), context=self._context.copy())
+        return call
+
+    # One job at a time, for whoever knows which.
 
     async def run_now(self, job_id: UUID, backend: str) -> None:
         """Claim this job if it may run, and wait until its attempt here is over."""
-        worker = None if self._stopping else self._worker_id()
-        if worker is not None and self._call_of(job_id) is None:
-            operation = ClaimById(job_id, worker, self._rules, backend, self._now())
-            self._claims += 1
-            try:
-                claimed = await self._store.write(operation)
-                if claimed is not None:
-                    self._slots.take(backend)
-                    self.launch(claimed, registry[claimed.task])
-            finally:
-                self._claims -= 1
-        call = self._call_of(job_id)
+        call = self.call_of(job_id)
+        if call is None:
+            call = await self.claim_one(partial(ClaimById, id=job_id, backend=backend))
         if call is not None:
-            await asyncio.wait({self._calls[call]})
+            await self.over(call)
 
-    def _call_of(self, job_id: UUID) -> Call | None:
+    async def claim_one(self, operation: Callable[..., ClaimOne]) -> Call | None:
+        """Claim what `operation` says, made with our worker, rules and time, and launch it."""
+        worker = None if self._stopping else self._worker_id()
+        if worker is None:
+            return None
+        self._claims += 1
+        try:
+            claim = operation(worker=worker, rules=self._rules, now=self._now())
+            claimed = await self._store.write(claim)
+            if claimed is None or self._has_stopped:
+                return None
+            self._slots.take(claimed.backend)
+            return self.launch(claimed, registry[claimed.task])
+        finally:
+            self._claims -= 1
+            if not self._claims:
+                self._settled.set()
+
+    def is_limited(self, lane: Lane) -> bool:
+        """Whether settings limit how many of a lane may run at once."""
+        of_queue = self._rules.queue_limits(lane.queue)
+        return of_queue.max_running is not None or self._rules.task_limit(lane.task) is not None
+
+    async def freed(self, call: Call) -> None:
+        """Wait until the function of a call that was just launched is over: its end is next."""
+        if call.occupies:
+            freed = self._freed[call] = self._loop.create_future()
+            await freed
+
+    async def over(self, call: Call) -> None:
+        """Wait until the end of a call is written."""
+        task = self._calls.get(call)
+        if task is not None:
+            await asyncio.wait({task})
+
+    def call_of(self, job_id: UUID) -> Call | None:
         """The newest call of a job: one that was taken from this process may be back."""
         mine = [call for call in self._calls if call.claimed.id == job_id]
         return mine[-1] if mine else None
@@ -207,8 +232,9 @@ class Dispatcher:
         finally:
             del self._calls[call]
             self._vacate(call)
-            if not self._calls and (self._alone or self._draining_since is not None):
-                self._alone, self._draining_since, self._wanted = False, None, True
+            if not self._calls and (self._alone or self._way.is_made):
+                self._alone, self._wanted = False, True
+                self._way.end()
                 self._event.set()
 
     def _vacate(self, call: Call) -> None:
@@ -216,6 +242,9 @@ class Dispatcher:
         if not call.occupies:
             return
         call.occupies = False
+        freed = self._freed.pop(call, None)
+        if freed is not None and not freed.done():
+            freed.set_result(None)
         backend = call.claimed.backend
         self._slots.give(backend)
         if self._wanted or backend in self._hungry:
@@ -274,7 +303,7 @@ class Dispatcher:
     async def _claim(self) -> datetime | None:
         """Claim for the free slots and launch; returns when the next job is due."""
         worker = self._worker_id()
-        if worker is None or (self._calls and await self._should_drain()):
+        if worker is None or (self._calls and await self._way.is_wanted()):
             return None
         idle = not self._calls and not self._offered
         operation = ClaimJobs(worker, self._rules, self._slots, self._now(), idle=idle)
@@ -296,21 +325,6 @@ class Dispatcher:
         self._hungry = operation.limited
         return operation.next_due
 
-    async def _should_drain(self) -> bool:
-        """Whether to claim nothing for now, so that a suspect gets its turn alone."""
-        now = time.monotonic()
-        if self._draining_since is None:
-            if now < self._rested_until:
-                return False
-            self._rested_until = now + LOOK_SECONDS
-            if not await self._store.read(suspect_waits, self._rules):
-                return False
-            self._draining_since = now
-        if now - self._draining_since < DRAIN_SECONDS:
-            return True
-        self._draining_since, self._rested_until = None, now + REST_SECONDS
-        return False
-
     # Cancelling.
 
     async def _deliver_cancels(self) -> None:
@@ -318,7 +332,7 @@ class Dispatcher:
         if worker is None or not self._calls:
             return
         for job_id, fence in await self._store.read(queries.cancel_requests, worker):
-            call = self._call_of(job_id)
+            call = self.call_of(job_id)
             if call is not None and call.claimed.fence == fence and not call.cancel_requested:
                 self._backends[call.claimed.backend].cancel(call)
 
@@ -341,6 +355,10 @@ class Dispatcher:
             # A claim under way waits as long as the database is away: not for ever here.
             await asyncio.wait({self._main}, timeout=GIVE_BACK_SECONDS)
             self._main.cancel()
+        if self._claims:
+            self._settled.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._settled.wait(), GIVE_BACK_SECONDS)
         if self._calls:
             await self._drain(at_once or asyncio.Event())
         for call in self.calls:
@@ -348,6 +366,7 @@ class Dispatcher:
         ending = [task for call, task in self._calls.items() if self._ends_soon(call)]
         if ending:
             await asyncio.wait(ending, timeout=ENDING_SECONDS)
+        self._has_stopped = True
         left = {call.claimed.id: call.claimed.fence for call in self._calls}
         if left:
             logger.warning("%d jobs cannot be stopped here; they are given back", len(left))

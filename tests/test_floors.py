@@ -13,9 +13,10 @@ from tests.floors import Building, Library
 FLOORS = {
     8: "__init__ __main__ app cli celery_app _child pytest_plugin",
     7: "api admin background testing observers",
-    6: "explaining tasks handle current enqueueing in_session runtime using waiting celery_worker "
-    "celery_control",
-    5: "attempts claiming relay by_hand dispatcher worker checks lifecycle_log",
+    6: "explaining tasks handle current enqueueing in_session runtime using waiting celery_worker"
+    " celery_control",
+    5: "attempts claiming making_way dispatcher relay by_hand by_message worker checks"
+    " lifecycle_log",
     4: "backends",
     3: "runner injection capture reports",
     2: "store registry",

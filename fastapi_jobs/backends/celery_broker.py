@@ -51,7 +51,6 @@ def make_celery(settings: Settings) -> Celery:
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         worker_prefetch_multiplier=1,
-        worker_disable_prefetch=is_redis(url),
         worker_pool=settings.celery.pool,
         worker_concurrency=settings.celery.concurrency,
         worker_proc_alive_timeout=60.0,

@@ -80,6 +80,7 @@ class CelerySettings(Table):
 
     broker_url: Annotated[str | None, names.broker_url()]
     window: CountOrAutomatic
+    batch_seconds: SecondsOrZero
     pool: Annotated[Pool, rules.choice(*POOLS)]
     concurrency: CountOrCores
 

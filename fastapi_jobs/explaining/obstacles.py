@@ -5,7 +5,6 @@ from typing import Any
 
 from fastapi_jobs.backends.make import CELERY
 from fastapi_jobs.checks.running import START_ONE, start_worker
-from fastapi_jobs.dispatcher import DRAIN_SECONDS
 from fastapi_jobs.errors import did_you_mean
 from fastapi_jobs.explaining.reasons import (
     Reason,
@@ -17,6 +16,7 @@ from fastapi_jobs.explaining.reasons import (
     moment,
 )
 from fastapi_jobs.explaining.surroundings import Able, Surroundings
+from fastapi_jobs.making_way import DRAIN_SECONDS
 from fastapi_jobs.registry import registry
 from fastapi_jobs.store.explain import AHEAD_CAP, Ahead, Facts, Running
 

@@ -4,15 +4,17 @@ A lane is one (queue, task, backend) that has waiting jobs. One that is paused, 
 this worker does not know is passed over as a whole: its rows are not read, however many they are.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, bindparam, func, select, text
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 
 from fastapi_jobs.status import JobStatus
+from fastapi_jobs.store.prepared import PreparedQuery
 from fastapi_jobs.store.tables import (
     IS_RUNNING,
     QUEUED,
@@ -74,7 +76,7 @@ def suspect_waits(connection: Connection, rules: ClaimRules) -> bool:
 
     One in a paused queue, or of a task that is not known here, is not worth making way for.
     """
-    rows = {row.name: row for row in connection.execute(select(queues))}
+    rows = {row.name: _QueueRow(*row) for row in connection.execute(select(*_QUEUE_COLUMNS))}
     suspected = select(*_LANE).where(has_status(JobStatus.QUEUED), SUSPECTED).distinct()
     lanes = [Lane(*row) for row in connection.execute(suspected)]
     return any(
@@ -84,14 +86,31 @@ def suspect_waits(connection: Connection, rules: ClaimRules) -> bool:
     )
 
 
-def _in_force(declared: QueueLimits, row: Any) -> QueueLimits:
+class _QueueRow(NamedTuple):
+    """What a person changed about a queue; None leaves the settings in force."""
+
+    name: str
+    max_running: int | None
+    priority: int | None
+    paused: bool | None
+
+
+_QUEUE_COLUMNS = [queues.c[name] for name in _QueueRow._fields]
+
+
+@cache
+def _queue_rows() -> PreparedQuery:
+    return PreparedQuery((), select(*_QUEUE_COLUMNS))
+
+
+def _in_force(declared: QueueLimits, row: _QueueRow | None) -> QueueLimits:
     """A queue's limits: what a person changed wins over the settings."""
     if row is None:
         return declared
     return QueueLimits(
         max_running=declared.max_running if row.max_running is None else row.max_running,
         priority=declared.priority if row.priority is None else row.priority,
-        paused=declared.paused if row.paused is None else row.paused,
+        paused=declared.paused if row.paused is None else bool(row.paused),
     )
 
 
@@ -107,20 +126,34 @@ _NEXT_LANE = (
 )
 
 
+def heads_of_lane(columns: Select[Any], *conditions: ColumnElement[bool]) -> Select[Any]:
+    """The first `:count` waiting jobs of the lane `:queue, :task, :backend`, locked.
+
+    The lock is the fence against taking more than a limit: the rows are fixed here, before the
+    update that names them by id.
+    """
+    in_lane = [jobs.c[name] == bindparam(name) for name in Lane._fields]
+    first = columns.where(QUEUED, *conditions, *in_lane).order_by(jobs.c.priority.desc(), jobs.c.id)
+    return first.limit(bindparam("count")).with_for_update(skip_locked=True)
+
+
+_HEADS = heads_of_lane(select(jobs.c.id, jobs.c.priority))
+
+
 @dataclass(slots=True)
 class Limits:
     """Which lanes are open in this transaction, and for how many."""
 
     tx: Transaction
     rules: ClaimRules
-    _rows: dict[str, Any] = field(default_factory=dict)
+    _rows: dict[str, _QueueRow] = field(default_factory=dict)
     _queue_room: dict[str, int] = field(default_factory=dict)
     _task_room: dict[str, int] = field(default_factory=dict)
     full: set[str] = field(default_factory=set)
     """Backends that `choose` would have given more, but for a limit."""
 
     def __post_init__(self) -> None:
-        self._rows = {row.name: row for row in self.tx.execute(select(queues))}
+        self._rows = {row[0]: _QueueRow(*row) for row in self.tx.fetch(_queue_rows())}
 
     def choose(self, room: Mapping[str, int]) -> list[tuple[UUID, str]]:
         """The ids to claim and their backends: largest queue priority, job priority, then age."""
@@ -140,7 +173,7 @@ class Limits:
                 self.full.add(backend)
             if count > 0:
                 rank = -self._limits(lane.queue).priority
-                for row in self._heads(lane, count):
+                for row in self.tx.execute(_HEADS, lane._asdict() | {"count": count}):
                     candidates.append((rank, -row.priority, row.id, lane, backend))
         candidates.sort(key=lambda each: each[:3])
         chosen = []
@@ -150,23 +183,6 @@ class Limits:
                 self.spend(lane)
                 chosen.append((job_id, backend))
         return chosen
-
-    def _heads(self, lane: Lane, count: int) -> Sequence[Any]:
-        statement = (
-            select(jobs.c.id, jobs.c.priority)
-            .where(
-                QUEUED,
-                jobs.c.queue == lane.queue,
-                jobs.c.task == lane.task,
-                jobs.c.backend == lane.backend,
-            )
-            .order_by(jobs.c.priority.desc(), jobs.c.id)
-            .limit(count)
-            # The lock is the fence against taking more than the limit: the rows are fixed here,
-            # before the update that names them by id.
-            .with_for_update(skip_locked=True)
-        )
-        return self.tx.execute(statement).all()
 
     def _limits(self, queue: str) -> QueueLimits:
         return _in_force(self.rules.queue_limits(queue), self._rows.get(queue))

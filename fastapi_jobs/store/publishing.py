@@ -11,17 +11,20 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, and_, func, select, text, update
+from sqlalchemy import ColumnElement, Connection, func, select, text, update
 
 from fastapi_jobs.status import JobStatus
-from fastapi_jobs.store.lanes import ClaimRules, Lane, Limits, waiting_lanes
+from fastapi_jobs.store.lanes import ClaimRules, Lane, Limits, heads_of_lane, waiting_lanes
 from fastapi_jobs.store.queries import next_due
 from fastapi_jobs.store.staging import expire_waiting, stage_due
-from fastapi_jobs.store.tables import QUEUED, SUSPECTED, has_status, jobs
+from fastapi_jobs.store.tables import (
+    SUSPECTED,
+    UNCLAIMED,
+    UNPUBLISHED,
+    has_status,
+    jobs,
+)
 from fastapi_jobs.store.transaction import Operation, Transaction
-
-UNPUBLISHED = jobs.c.published_at.is_(None)
-UNCLAIMED = and_(jobs.c.published_at.is_not(None), has_status(JobStatus.QUEUED))
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,19 +159,7 @@ class _Chooser:
         self._by_task[row.task] += 1
 
     def _heads(self, lane: Lane, count: int) -> Sequence[Any]:
-        statement = (
-            _MESSAGE.where(
-                QUEUED,
-                UNPUBLISHED,
-                jobs.c.queue == lane.queue,
-                jobs.c.task == lane.task,
-                jobs.c.backend == lane.backend,
-            )
-            .order_by(jobs.c.priority.desc(), jobs.c.id)
-            .limit(count)
-            .with_for_update(skip_locked=True)
-        )
-        rows = self.tx.execute(statement).all()
+        rows = self.tx.execute(_HEADS, lane._asdict() | {"count": count}).all()
         self.left = self.left or len(rows) == count
         return rows
 
@@ -180,6 +171,7 @@ _SUSPECTS_AT_ONCE = 50
 _MESSAGE = select(
     *(jobs.c[name] for name in ("id", "task", "queue", "backend", "priority", "suspect"))
 )
+_HEADS = heads_of_lane(_MESSAGE, UNPUBLISHED)
 
 
 def _message(row: Any, *, suspect: bool = False) -> Message:

@@ -86,6 +86,8 @@ class Claimed:
     started_at: datetime
     owner: str | None
     meta: str | None
+    chosen: str = ""
+    """What `using(backend=)` chose; looked at by claims of single jobs only."""
 
     @property
     def token(self) -> tuple[UUID, int, datetime]:

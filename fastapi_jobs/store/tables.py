@@ -74,6 +74,8 @@ def running(column: ColumnElement[Any], *conditions: ColumnElement[bool]) -> Sub
 UNSUSPECTED = jobs.c.suspect == literal_column("0")
 SUSPECTED = jobs.c.suspect == literal_column("1")
 QUEUED = and_(has_status(JobStatus.QUEUED), UNSUSPECTED)
+UNPUBLISHED = jobs.c.published_at.is_(None)
+UNCLAIMED = and_(jobs.c.published_at.is_not(None), has_status(JobStatus.QUEUED))
 
 RELEASED_KEY = case(
     (jobs.c.unique_during == literal_column("'window'"), jobs.c.unique_slot),
@@ -100,7 +102,7 @@ def guarded(status: JobStatus, value: Any) -> ColumnElement[Any]:
 NEVER_STARTED = jobs.c.attempt == literal_column("0")
 
 
-def unexpired(now: datetime) -> ColumnElement[bool]:
+def unexpired(now: datetime | ColumnElement[datetime]) -> ColumnElement[bool]:
     """The job may still start: only one that never ran can expire."""
     return or_(jobs.c.expires_at.is_(None), jobs.c.expires_at > now, ~NEVER_STARTED)
 

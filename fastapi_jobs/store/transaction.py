@@ -60,8 +60,13 @@ class Transaction:
 
     def finds(self, prepared: PreparedQuery, row: Sequence[Any]) -> bool:
         """Whether a prepared query has any row."""
+        return bool(self.fetch(prepared, row))
+
+    def fetch(self, prepared: PreparedQuery, row: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """The rows of a prepared query, their values as the driver gives them."""
         self._cursor.execute(prepared.sqlite if self.sqlite else prepared.postgresql, row)
-        return self._cursor.fetchone() is not None
+        rows: list[tuple[Any, ...]] = self._cursor.fetchall()
+        return rows
 
     def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[Any]:
         """Run a Core statement."""

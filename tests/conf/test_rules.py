@@ -122,6 +122,7 @@ def nested(key: str, value: object) -> dict[str, Any]:
         ("process.kill_grace_seconds", -1, "-1", SECONDS_OR_ZERO),
         ("celery.broker_url", "redis", '"redis"', BROKER),
         ("celery.window", -1, "-1", WHOLE_OR_AUTOMATIC),
+        ("celery.batch_seconds", -1, "-1", SECONDS_OR_ZERO),
         ("celery.pool", "thread", '"thread"', f"{POOL} Did you mean 'threads'?"),
         ("celery.concurrency", -1, "-1", WHOLE_OR_CORES),
         ("retention.succeeded", "7w", '"7w"', TIME),

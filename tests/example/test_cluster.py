@@ -114,7 +114,9 @@ def test_all_of_it_runs_and_ctrl_c_ends_all_of_it(demo: Demo) -> None:
         runs = [run for job in jobs for run in http.get(f"/jobs/{job['id']}/attempts").json()]
         assert {run["backend"] for run in runs} == {"celery"}
         workers = http.get("/jobs/workers").json()
-    slots = {tuple(each["queues"]): each["slots"] for each in workers if each["backends"] == ["celery"]}
+    slots = {
+        tuple(each["queues"]): each["slots"] for each in workers if each["backends"] == ["celery"]
+    }
     assert slots == {
         ("default", "reports"): {"celery": 20},
         ("computing", "pictures"): {"celery": 1},

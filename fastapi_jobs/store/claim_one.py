@@ -1,0 +1,131 @@
+"""Claims of single jobs by the workers of a broker, all that wait at a time in one go."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Self
+from uuid import UUID
+
+from sqlalchemy import bindparam, select, update
+
+from fastapi_jobs.status import JobStatus
+from fastapi_jobs.store.claim import CLAIMED_COLUMNS, claimed_row, take
+from fastapi_jobs.store.insert import worker_lives
+from fastapi_jobs.store.lanes import ClaimRules, Lane, Limits, heads_of_lane
+from fastapi_jobs.store.rows import Claimed
+from fastapi_jobs.store.tables import UNPUBLISHED, has_status, jobs, unexpired
+from fastapi_jobs.store.transaction import Operation, Transaction
+
+
+@dataclass(slots=True, kw_only=True)
+class ClaimOne(Operation[Claimed | None]):
+    """Claim one job for `backend`; None when there is none that may run here now."""
+
+    worker: UUID
+    rules: ClaimRules
+    backend: str
+    now: datetime
+    _taken: Claimed | None = field(default=None, repr=False)
+    """What the last try took: when its commit was lost on the way back, it is ours."""
+
+    order = 9
+
+    @classmethod
+    def apply(
+        cls, tx: Transaction, operations: Sequence[Self]
+    ) -> Sequence[Claimed | Exception | None]:
+        # All of one store come from the one worker of its process.
+        fresh = [each for each in operations if not each._still_ours(tx)]
+        for each in fresh:
+            each._taken = None
+        if fresh and worker_lives(tx, operations[0].worker):
+            limits = Limits(tx, fresh[0].rules)
+            for operation, row in cls._find(tx, fresh, limits):
+                claimed = claimed_row(row, operation.backend, operation.now)
+                claimed.chosen = row.chosen
+                operation._taken = claimed
+            taken = [each._taken for each in fresh if each._taken is not None]
+            take(tx, fresh[0].worker, taken)
+        return [each._taken for each in operations]
+
+    @classmethod
+    def _find(
+        cls, tx: Transaction, operations: Sequence[Self], limits: Limits
+    ) -> Iterator[tuple[Self, Any]]:
+        """The row that each of them may take, locked."""
+        raise NotImplementedError
+
+    def _still_ours(self, tx: Transaction) -> bool:
+        if self._taken is None:
+            return False
+        statement = select(jobs.c.id, jobs.c.fence, jobs.c.started_at).where(
+            jobs.c.id == self._taken.id,
+            has_status(JobStatus.RUNNING),
+            jobs.c.worker_id == self.worker,
+        )
+        return tx.execute(statement).first() == self._taken.token
+
+
+@dataclass(slots=True, kw_only=True)
+class ClaimById(ClaimOne):
+    """Claim the job that a message named.
+
+    One that a pause or a limit holds up is forgotten by the broker: it is published again once
+    there is room.
+    """
+
+    id: UUID
+
+    @classmethod
+    def _find(
+        cls, tx: Transaction, operations: Sequence[Self], limits: Limits
+    ) -> Iterator[tuple[Self, Any]]:
+        wanted = {"ids": [each.id for each in operations], "now": operations[0].now}
+        rows = {row.id: row for row in tx.execute(_NAMED, wanted)}
+        held_up: list[UUID] = []
+        for each in operations:
+            # Of two messages with one id, the first gets the job.
+            row = rows.pop(each.id, None)
+            if row is None:
+                continue
+            lane = Lane(row.queue, row.task, row.chosen)
+            if each.rules.resolve(lane) != each.backend:
+                continue
+            if limits.room(lane) > 0:
+                limits.spend(lane)
+                yield each, row
+            else:
+                held_up.append(each.id)
+        if held_up:
+            tx.execute(update(jobs).where(jobs.c.id.in_(held_up)).values(published_at=None))
+
+
+@dataclass(slots=True, kw_only=True)
+class ClaimNext(ClaimOne):
+    """Claim the first job of a lane among those that no broker was told of."""
+
+    lane: Lane
+
+    @classmethod
+    def _find(
+        cls, tx: Transaction, operations: Sequence[Self], limits: Limits
+    ) -> Iterator[tuple[Self, Any]]:
+        of_lane: dict[Lane, list[Self]] = defaultdict(list)
+        for each in operations:
+            of_lane[each.lane].append(each)
+        for lane, some in sorted(of_lane.items()):
+            count = min(limits.room(lane), len(some))
+            if count > 0:
+                heads = tx.execute(_HEADS, lane._asdict() | {"now": some[0].now, "count": count})
+                for each, row in zip(some, heads, strict=False):
+                    limits.spend(lane)
+                    yield each, row
+
+
+_NOW = unexpired(bindparam("now", type_=jobs.c.expires_at.type))
+_COLUMNS = CLAIMED_COLUMNS.add_columns(jobs.c.backend.label("chosen"))
+_NAMED = _COLUMNS.where(
+    jobs.c.id.in_(bindparam("ids", expanding=True)), has_status(JobStatus.QUEUED), _NOW
+).with_for_update(skip_locked=True)
+_HEADS = heads_of_lane(_COLUMNS, UNPUBLISHED, _NOW)
