@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Collection
 from concurrent.futures import Future
 from typing import Any
@@ -28,6 +29,7 @@ from fastapi_jobs.checks.tasks import load_task_modules
 from fastapi_jobs.conf import Settings
 from fastapi_jobs.current import choose
 from fastapi_jobs.errors import FastAPIJobsError
+from fastapi_jobs.making_way import DRAIN_SECONDS, REST_SECONDS
 from fastapi_jobs.registry import registry
 from fastapi_jobs.runtime import Runtime
 from fastapi_jobs.store.store import store_of
@@ -94,8 +96,9 @@ class Host:
         if dispatcher is None:
             return
         seconds = 0.0 if alone else self._batch_seconds
-        async with self._turns.take(alone):
-            await run_named(dispatcher, job_id, self._backend.name, seconds, self._may_go_on)
+        async with self._turns.take(alone) as is_mine:
+            if is_mine:
+                await run_named(dispatcher, job_id, self._backend.name, seconds, self._may_go_on)
         if relay is not None:
             relay.claimed(self._backend.slots)
 
@@ -144,9 +147,16 @@ class Host:
 
 
 class _Turns:
-    """Jobs run side by side, a suspect alone (law 6): it waits for the others, they for it."""
+    """Jobs run side by side, a suspect alone (law 6): it waits for the others, they for it.
 
-    def __init__(self) -> None:
+    Not for ever, for one of them may be long: it gives up after `drain` seconds, and from then on
+    takes only a turn that is free, for `rest` seconds. Nobody has claimed it, so it is published
+    again.
+    """
+
+    def __init__(self, drain: float = DRAIN_SECONDS, rest: float = REST_SECONDS) -> None:
+        self._drain, self._rest = drain, rest
+        self._rests_until = 0.0
         self._changed = asyncio.Condition()
         self._running = 0
         self._wanted = 0
@@ -158,24 +168,39 @@ class _Turns:
         return self._wanted > 0
 
     @contextlib.asynccontextmanager
-    async def take(self, alone: bool) -> AsyncIterator[None]:
-        """A turn."""
+    async def take(self, alone: bool) -> AsyncIterator[bool]:
+        """A turn; False for a suspect that gave up."""
         async with self._changed:
-            self._wanted += int(alone)
-            if alone:
-                await self._changed.wait_for(lambda: not self._running)
-                self._wanted -= 1
-                self._is_alone = True
-            else:
+            if not alone:
                 await self._changed.wait_for(lambda: not self._is_alone and not self._wanted)
+            elif self._running and not await self._emptied():
+                yield False
+                return
+            self._is_alone = alone
             self._running += 1
         try:
-            yield
+            yield True
         finally:
             async with self._changed:
                 self._running -= 1
                 self._is_alone = False
                 self._changed.notify_all()
+
+    async def _emptied(self) -> bool:
+        """Wait until nothing runs here, while others wait for that; False: it took too long."""
+        if time.monotonic() < self._rests_until:
+            return False
+        self._wanted += 1
+        try:
+            async with asyncio.timeout(self._drain):
+                await self._changed.wait_for(lambda: not self._running)
+        except TimeoutError:
+            self._rests_until = time.monotonic() + self._rest
+            return False
+        finally:
+            self._wanted -= 1
+            self._changed.notify_all()
+        return True
 
 
 def _exit() -> None:
