@@ -154,3 +154,17 @@ def program(folder: Path, name: str, script: str) -> None:
     folder.mkdir(exist_ok=True)
     (folder / name).write_text(f"#!/bin/sh\n{script}\n")
     (folder / name).chmod(0o755)
+
+
+def test_the_demo_on_celery_gets_its_servers() -> None:
+    code = (
+        "run.prepare_environment = lambda extra: print('extra', extra)\n"
+        "run.obtain_postgres, run.obtain_redis = lambda: '/pg/bin', lambda: '/redis-server'\n"
+        "run.become = lambda command: sys.exit(' '.join(command[1:]))\n"
+        "run.main(['demo', '--celery', '--port', '9000'])"
+    )
+    done = ask(f"import sys\n{code}")
+    assert done.stdout == "extra cluster\n"
+    assert done.stderr.strip() == (
+        "-m example_project.cluster --postgres /pg/bin --redis /redis-server --port 9000"
+    )
