@@ -8,6 +8,8 @@ from pathlib import Path
 from uuid import uuid4
 
 from benchmarks import (
+    celery_throughput,
+    celery_times,
     importing,
     latency,
     lists,
@@ -26,6 +28,8 @@ FIGURES: dict[str, Callable[[Bench], list[Row]]] = {
     "lists": lists.rows,
     "process": process_calls.rows,
     "import": importing.rows,
+    "celery": celery_throughput.rows,
+    "celery-times": celery_times.rows,
 }
 
 

@@ -12,7 +12,8 @@ PAUSE = 0.02
 WARM_UP = 10
 
 
-async def _samples(count: int) -> Raw:
+async def sampled(count: int) -> Raw:
+    """One job at a time: enqueue to started, and to `result()`."""
     from benchmarks.workload import stamp
 
     started, answered = [], []
@@ -37,7 +38,7 @@ async def same_process(url: str, samples: int) -> Raw:
     from benchmarks.workload import opened
 
     async with opened(url):
-        return await _samples(samples)
+        return await sampled(samples)
 
 
 async def enqueuer(url: str, samples: int) -> Raw:
@@ -45,7 +46,7 @@ async def enqueuer(url: str, samples: int) -> Raw:
     from benchmarks.workload import opened
 
     async with opened(url, dispatch=False):
-        return await _samples(samples)
+        return await sampled(samples)
 
 
 async def runner(url: str) -> Raw:

@@ -151,6 +151,18 @@ async def _post(port: int, path: str, requests: int, connections: int) -> Source
     return source
 
 
+async def post(port: int, path: str, requests: int, connections: int) -> Raw:
+    """POST `requests` times, whatever becomes of the jobs."""
+    await _post(port, path, min(requests, 500), connections)
+    began = time.perf_counter()
+    source = await _post(port, path, requests, connections)
+    return {
+        "rate": requests / (time.perf_counter() - began),
+        "p50_ms": percentile(source.seconds, 50) * 1e3,
+        "p99_ms": percentile(source.seconds, 99) * 1e3,
+    }
+
+
 async def _reach(port: int, counter: str, count: int) -> Any:
     stall = 0.0
     while True:

@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import uvicorn
 from fastapi import BackgroundTasks, FastAPI
@@ -38,15 +39,14 @@ class Stall:
             self.longest = max(self.longest, time.perf_counter() - before - 0.002)
 
 
-def make_app(url: str, queue_limit: int | None = None) -> FastAPI:
+def make_app(settings: dict[str, Any]) -> FastAPI:
     """The app; ours is opened in its lifespan."""
-    queues = {} if queue_limit is None else {"limited": {"max_running": queue_limit}}
     stall = Stall()
     finished: list[Finished] = []
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        jobs = FastAPIJobs(database_url=url, migrate=True, queues=queues)
+        jobs = FastAPIJobs(**settings)
         async with jobs:
             finished.append(Finished(jobs))
             watching = asyncio.create_task(stall.watch())
@@ -84,6 +84,12 @@ def make_app(url: str, queue_limit: int | None = None) -> FastAPI:
 
 def serve(url: str, port: int, queue_limit: int | None = None) -> Raw:
     """Serve until killed."""
-    app = make_app(url, queue_limit)
+    queues = {} if queue_limit is None else {"limited": {"max_running": queue_limit}}
+    return serve_with({"database_url": url, "migrate": True, "queues": queues}, port)
+
+
+def serve_with(settings: dict[str, Any], port: int) -> Raw:
+    """The same by these settings."""
+    app = make_app(settings)
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", access_log=False)
     return {"pid": os.getpid()}

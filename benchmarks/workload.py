@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import until
@@ -32,6 +33,15 @@ def spin() -> None:
     """Keeps a core busy until it is killed."""
     while True:
         pass
+
+
+@task
+def hangs_first(file: str) -> None:
+    """Its first run never ends; the next is quick."""
+    path = Path(file)
+    if not path.exists():
+        path.touch()
+        time.sleep(3600)
 
 
 class Gauge:
