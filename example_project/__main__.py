@@ -50,6 +50,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--port", type=_port, default=8000, help="0 takes a free one")
     parser.add_argument("--jobs", type=_count, default=12, help="size of the first batch")
     parser.add_argument("--once", action="store_true", help="end when the first batch has ended")
+    parser.add_argument("--throwaway", action="store_true", help="the database ends with the demo")
     return parser.parse_args(arguments)
 
 
@@ -147,13 +148,15 @@ async def _first_batch(server: uvicorn.Server, given: argparse.Namespace, base: 
     with following(console, batch) as show:
         await batch.follow(show, lambda: not server.should_exit)
     if batch.unfinished:
-        console.print(f"Stopped: {len(batch.unfinished)} jobs go on at the next start.")
+        left = "were not done" if given.throwaway else "go on at the next start"
+        console.print(f"Stopped: {len(batch.unfinished)} jobs {left}.")
         return 0
     console.print(summary(batch))
     if given.once:
         server.should_exit = True
     else:
-        console.print("\nServing. End with Ctrl-C; the jobs are kept.")
+        kept = "" if given.throwaway else "; the jobs are kept"
+        console.print(f"\nServing. End with Ctrl-C{kept}.")
     return SOME_FAILED if batch.count(JobStatus.FAILED) else 0
 
 

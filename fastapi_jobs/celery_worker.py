@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Collection
 from concurrent.futures import Future
 from typing import Any
@@ -21,11 +22,14 @@ from celery.exceptions import Reject
 
 from fastapi_jobs.backends.celery import CeleryBackend, PreforkBackend
 from fastapi_jobs.backends.celery_broker import ALONE, make_celery
+from fastapi_jobs.backends.celery_queues import known_queues, queue_name
 from fastapi_jobs.by_message import run_named
+from fastapi_jobs.celery_control import Revoking
 from fastapi_jobs.checks.tasks import load_task_modules
 from fastapi_jobs.conf import Settings
 from fastapi_jobs.current import choose
 from fastapi_jobs.errors import FastAPIJobsError
+from fastapi_jobs.making_way import DRAIN_SECONDS, REST_SECONDS
 from fastapi_jobs.registry import registry
 from fastapi_jobs.runtime import Runtime
 from fastapi_jobs.store.store import store_of
@@ -92,8 +96,9 @@ class Host:
         if dispatcher is None:
             return
         seconds = 0.0 if alone else self._batch_seconds
-        async with self._turns.take(alone):
-            await run_named(dispatcher, job_id, self._backend.name, seconds, self._may_go_on)
+        async with self._turns.take(alone) as is_mine:
+            if is_mine:
+                await run_named(dispatcher, job_id, self._backend.name, seconds, self._may_go_on)
         if relay is not None:
             relay.claimed(self._backend.slots)
 
@@ -142,9 +147,16 @@ class Host:
 
 
 class _Turns:
-    """Jobs run side by side, a suspect alone (law 6): it waits for the others, they for it."""
+    """Jobs run side by side, a suspect alone (law 6): it waits for the others, they for it.
 
-    def __init__(self) -> None:
+    Not for ever, for one of them may be long: it gives up after `drain` seconds, and from then on
+    takes only a turn that is free, for `rest` seconds. Nobody has claimed it, so it is published
+    again.
+    """
+
+    def __init__(self, drain: float = DRAIN_SECONDS, rest: float = REST_SECONDS) -> None:
+        self._drain, self._rest = drain, rest
+        self._rests_until = 0.0
         self._changed = asyncio.Condition()
         self._running = 0
         self._wanted = 0
@@ -156,24 +168,39 @@ class _Turns:
         return self._wanted > 0
 
     @contextlib.asynccontextmanager
-    async def take(self, alone: bool) -> AsyncIterator[None]:
-        """A turn."""
+    async def take(self, alone: bool) -> AsyncIterator[bool]:
+        """A turn; False for a suspect that gave up."""
         async with self._changed:
-            self._wanted += int(alone)
-            if alone:
-                await self._changed.wait_for(lambda: not self._running)
-                self._wanted -= 1
-                self._is_alone = True
-            else:
+            if not alone:
                 await self._changed.wait_for(lambda: not self._is_alone and not self._wanted)
+            elif self._running and not await self._emptied():
+                yield False
+                return
+            self._is_alone = alone
             self._running += 1
         try:
-            yield
+            yield True
         finally:
             async with self._changed:
                 self._running -= 1
                 self._is_alone = False
                 self._changed.notify_all()
+
+    async def _emptied(self) -> bool:
+        """Wait until nothing runs here, while others wait for that; False: it took too long."""
+        if time.monotonic() < self._rests_until:
+            return False
+        self._wanted += 1
+        try:
+            async with asyncio.timeout(self._drain):
+                await self._changed.wait_for(lambda: not self._running)
+        except TimeoutError:
+            self._rests_until = time.monotonic() + self._rest
+            return False
+        finally:
+            self._wanted -= 1
+            self._changed.notify_all()
+        return True
 
 
 def _exit() -> None:
@@ -187,8 +214,8 @@ def _exit() -> None:
 class Hosting:
     """The hosts of one Celery worker: when its processes start and stop, and what they are told."""
 
-    def __init__(self, app: Celery, settings: Settings, queues: Collection[str] = ()) -> None:
-        self._app, self._settings, self._queues = app, settings, queues
+    def __init__(self, app: Celery, settings: Settings) -> None:
+        self._app, self._settings = app, settings
         self._host: Host | None = None
         self._lock = threading.Lock()
         self._pipe: tuple[int, int] | None = None
@@ -211,9 +238,16 @@ class Hosting:
         with self._lock:
             if self._host is None:
                 backend = CeleryBackend(self._app.conf.worker_concurrency or 1)
-                self._start(Host(self._settings, backend, self._queues))
+                self._start(Host(self._settings, backend, self._served()))
             assert self._host is not None
             return self._host
+
+    def _served(self) -> list[str]:
+        """Our queues that this worker consumes, by whichever option; empty: all of them."""
+        consumed = self._app.amqp.queues.consume_from
+        known = sorted(known_queues(self._settings))
+        served = [name for name in known if queue_name(self._settings, name) in consumed]
+        return [] if served == known else served
 
     def _start(self, host: Host) -> None:
         host.start()
@@ -241,7 +275,7 @@ class Hosting:
         read, write = self._pipe
         os.close(write)
         self._host = None
-        host = Host(self._settings, PreforkBackend(), self._queues)
+        host = Host(self._settings, PreforkBackend(), self._served())
         try:
             self._start(host)
         except Exception as error:
@@ -284,7 +318,7 @@ def _is_prefork(worker: Any) -> bool:
     return "prefork" in str(getattr(worker, "pool_cls", "")).lower()
 
 
-def worker_app(settings: Settings, queues: Collection[str] = ()) -> Celery:
+def worker_app(settings: Settings) -> Celery:
     """The Celery app of a worker: one Celery task for each of ours, by its own name.
 
     Raises:
@@ -292,7 +326,7 @@ def worker_app(settings: Settings, queues: Collection[str] = ()) -> Celery:
     """
     load_task_modules(settings)
     app = make_celery(settings)
-    hosting = Hosting(app, settings, queues)
+    hosting = Hosting(app, settings)
 
     def run(request_task: Any, **message: Any) -> None:
         hosting.host().run(UUID(request_task.request.id), alone=bool(message.get(ALONE)))
@@ -300,5 +334,6 @@ def worker_app(settings: Settings, queues: Collection[str] = ()) -> Celery:
     for name in registry:
         app.task(run, name=name, bind=True, typing=False, shared=False)
     hosting.connect()
+    Revoking(settings).take_over()
     app.set_default()
     return app

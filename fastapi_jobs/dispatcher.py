@@ -12,6 +12,7 @@ from uuid import UUID
 
 from fastapi_jobs.attempts import Attempts
 from fastapi_jobs.backends.base import Backend
+from fastapi_jobs.backends.celery_queues import carrier
 from fastapi_jobs.claiming import backend_of_lane, claim_rules
 from fastapi_jobs.clock import utc_now
 from fastapi_jobs.conf import Settings
@@ -91,9 +92,9 @@ class Dispatcher:
 
     def backend_of(self, lane: Lane) -> str | None:
         """The backend that runs a lane here, or None (law 9 and `--queue`, `--backend`)."""
-        if self._only_queues and lane.queue not in self._only_queues:
-            return None
         name = backend_of_lane(self._settings, lane)
+        if self._only_queues and carrier(self._settings, lane.queue, name) not in self._only_queues:
+            return None
         return name if name in self._backends else None
 
     def held(self) -> dict[UUID, int] | None:

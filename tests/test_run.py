@@ -50,7 +50,7 @@ def test_a_wrong_word_gets_the_usage(words: list[str], code: int) -> None:
 def test_a_machine_without_postgres_is_told_what_is_missing() -> None:
     done = ask("run.POSTGRES_FOLDERS = ()\nrun.VENV_PYTHON = '/nowhere'\nrun.obtain_postgres()")
     assert done.returncode == 1
-    assert "run.py: The tests need a real PostgreSQL. None was found" in done.stderr
+    assert "run.py: A real PostgreSQL is needed. None was found" in done.stderr
 
 
 def test_a_chosen_folder_without_postgres_is_refused(tmp_path: Path) -> None:
@@ -118,13 +118,13 @@ def test_a_chosen_browser_that_is_none_is_refused() -> None:
 def test_a_machine_without_redis_is_told_what_is_missing() -> None:
     done = ask("run.obtain_redis()")
     assert done.returncode == 1
-    assert "run.py: The tests need a real Redis. No redis-server was found" in done.stderr
+    assert "run.py: A real Redis is needed. No redis-server was found" in done.stderr
 
 
 def test_a_redis_that_does_not_start_counts_as_none(tmp_path: Path) -> None:
     program(tmp_path, "redis-server", "exit 1")
     done = ask("run.obtain_redis()", PATH=str(tmp_path))
-    assert "run.py: The tests need a real Redis." in done.stderr
+    assert "run.py: A real Redis is needed." in done.stderr
 
 
 @pytest.mark.parametrize(("installer", "package"), [("apt-get", "redis-server"), ("brew", "redis")])
@@ -180,3 +180,17 @@ def program(folder: Path, name: str, script: str) -> None:
     folder.mkdir(exist_ok=True)
     (folder / name).write_text(f"#!/bin/sh\n{script}\n")
     (folder / name).chmod(0o755)
+
+
+def test_the_demo_on_celery_gets_its_servers() -> None:
+    code = (
+        "run.prepare_environment = lambda extra: print('extra', extra)\n"
+        "run.obtain_postgres, run.obtain_redis = lambda: '/pg/bin', lambda: '/redis-server'\n"
+        "run.become = lambda command: sys.exit(' '.join(command[1:]))\n"
+        "run.main(['demo', '--celery', '--port', '9000'])"
+    )
+    done = ask(f"import sys\n{code}")
+    assert done.stdout == "extra cluster\n"
+    assert done.stderr.strip() == (
+        "-m example_project.cluster --postgres /pg/bin --redis /redis-server --port 9000"
+    )

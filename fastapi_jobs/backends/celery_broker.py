@@ -16,11 +16,11 @@ from kombu.entity import Queue
 from kombu.exceptions import OperationalError
 
 from fastapi_jobs.backends.broker import Broker, BrokerUnavailable
+from fastapi_jobs.backends.celery_queues import known_queues, queue_name
 from fastapi_jobs.conf import Settings
 from fastapi_jobs.conf.urls import hide_password
 from fastapi_jobs.errors import did_you_mean
 from fastapi_jobs.options import DEFAULT_QUEUE
-from fastapi_jobs.registry import registry
 from fastapi_jobs.store.publishing import Message
 
 R = TypeVar("R")
@@ -102,18 +102,6 @@ def _transport_options(url: str) -> dict[str, Any]:
         "priority_steps": list(range(LEVELS)),
         "queue_order_strategy": "priority",
     }
-
-
-def known_queues(settings: Settings) -> set[str]:
-    """Our queues that have a Celery queue of their own: those that settings and tasks name."""
-    of_tasks = {each.options.queue for each in registry.values() if each.options.queue}
-    return {DEFAULT_QUEUE, *settings.queues, *settings.routes.values(), *of_tasks}
-
-
-def queue_name(settings: Settings, queue: str) -> str:
-    """The Celery queue of one of ours; one that nobody declared goes through the default's."""
-    declared = queue if queue in known_queues(settings) else DEFAULT_QUEUE
-    return f"{settings.name or 'fastapi_jobs'}.{declared}"
 
 
 def _queue(settings: Settings, name: str, url: str) -> Queue:

@@ -14,12 +14,11 @@ from fastapi_jobs.checks.celery_options import (
     judge_unknown_options,
 )
 from fastapi_jobs.checks.findings import Finding, error, note, ok
+from fastapi_jobs.checks.running import start_worker
 from fastapi_jobs.claiming import effective_backend
 from fastapi_jobs.conf import Settings
 from fastapi_jobs.models import WorkerRecord
 from fastapi_jobs.registry import registry
-
-START_CELERY = "fastapi-jobs worker --backend celery"
 
 
 def examine_broker(settings: Settings) -> Iterator[Finding]:
@@ -80,7 +79,8 @@ def judge_celery(settings: Settings, live: Sequence[WorkerRecord]) -> Iterator[F
     count = f"task {tasks[0]!r}" if len(tasks) == 1 else f"{len(tasks):,} tasks"
     yield note(
         "no-celery-worker",
-        f"Jobs of {count} run on celery, and no Celery worker lives. Start one: {START_CELERY}",
+        f"Jobs of {count} run on celery, and no Celery worker lives. Start one: "
+        f"{start_worker(CELERY)}",
     )
 
 

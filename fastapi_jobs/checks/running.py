@@ -5,8 +5,10 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 
+from fastapi_jobs.backends.celery_queues import carrier
+from fastapi_jobs.backends.make import CELERY
 from fastapi_jobs.checks.findings import Finding, error, note, ok, warning
-from fastapi_jobs.claiming import effective_backend
+from fastapi_jobs.claiming import backend_of_lane
 from fastapi_jobs.conf import Settings
 from fastapi_jobs.errors import did_you_mean
 from fastapi_jobs.models import QueueRecord, WorkerRecord
@@ -16,6 +18,11 @@ from fastapi_jobs.store.lanes import Lane
 from fastapi_jobs.store.probe import WAITING_CAP
 
 START_ONE = "Start the app, or: fastapi-jobs worker"
+
+
+def start_worker(backend: str, queue: str = "") -> str:
+    """The command that starts a worker for a backend, or for one queue of it."""
+    return f"fastapi-jobs worker --backend {backend}" + (f" --queue {queue}" if queue else "")
 
 
 def is_stale(worker: WorkerRecord, now: datetime, lease_seconds: float) -> bool:
@@ -129,7 +136,9 @@ def judge_lanes(
     if not live:
         total = sum(count for _, count in lanes)
         if total:
-            yield warning("waiting", f"{_waiting(total)} and no worker lives. {START_ONE}")
+            wanted = {backend_of_lane(settings, lane) for lane, _ in lanes}
+            start = f"Start one: {start_worker(CELERY)}" if wanted == {CELERY} else START_ONE
+            yield warning("waiting", f"{_waiting(total)} and no worker lives. {start}")
         yield from _unregistered(lanes)
         return
     known: dict[str, list[WorkerRecord]] = {}
@@ -142,11 +151,11 @@ def judge_lanes(
         if able is None:
             unknown[lane.task] += count
             continue
-        why = _why_not(settings, lane, able)
+        why = _why_not(settings, lane, able, live)
         if why:
-            yield warning("unserved", f"{_waiting(count, lane.task)}: no live worker {why}.")
+            yield warning("unserved", f"{_waiting(count, lane.task)}: no live worker {why}")
     for task, count in sorted(unknown.items()):
-        here = "It is registered here: restart the workers." if task in registry else _ABSENT
+        here = _HERE if task in registry else _ABSENT
         yield warning("unknown-task", f"{_waiting(count, task)}: no live worker knows it. {here}")
 
 
@@ -161,22 +170,31 @@ def _unregistered(lanes: Sequence[tuple[Lane, int]]) -> Iterator[Finding]:
         yield warning("unknown-task", f"{_waiting(count, task)}. {_ABSENT}{hint}")
 
 
+_HERE = "It is registered here: restart the workers."
 _ABSENT = "No module of task_modules here defines it: it was renamed, or its module is missing."
 
 
-def _why_not(settings: Settings, lane: Lane, able: Sequence[WorkerRecord]) -> str:
-    serving = [
-        worker for worker in able if not (only := json.loads(worker.queues)) or lane.queue in only
-    ]
+def _why_not(
+    settings: Settings, lane: Lane, able: Sequence[WorkerRecord], live: Sequence[WorkerRecord]
+) -> str:
+    """Why none of `able`, which know the task, runs its jobs, and what to do; or nothing."""
+    backend = backend_of_lane(settings, lane)
+    queue = carrier(settings, lane.queue, backend)
+    serving = [each for each in able if not (only := json.loads(each.queues)) or queue in only]
     if not serving:
-        return f"that knows it serves queue {lane.queue!r}"
-    definition = registry.get(lane.task)
-    if definition is None:
+        start = f"fastapi-jobs worker --queue {queue}"
+        return f"that knows it serves queue {queue!r}. Start one: {start}"
+    if backend is None or _any_runs(serving, backend):
         return ""
-    backend = effective_backend(settings, definition, lane.queue, lane.backend)
-    if any(backend in json.loads(worker.backends) for worker in serving):
-        return ""
-    return f"that serves queue {lane.queue!r} runs backend {backend!r}"
+    if _any_runs(live, backend) and not _any_runs(able, backend):
+        return f"that runs backend {backend!r} knows it. {_HERE}"
+    # Where others run the backend, it is the queue that they leave.
+    start = start_worker(backend, queue if _any_runs(able, backend) else "")
+    return f"that serves queue {queue!r} runs backend {backend!r}. Start one: {start}"
+
+
+def _any_runs(workers: Sequence[WorkerRecord], backend: str) -> bool:
+    return any(backend in json.loads(each.backends) for each in workers)
 
 
 def _waiting(count: int, task: str = "") -> str:

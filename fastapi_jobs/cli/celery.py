@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 import typer
 
+from fastapi_jobs.backends.celery_queues import known_queues, queue_name
 from fastapi_jobs.cli.starting import refuse
 from fastapi_jobs.conf import Settings
+from fastapi_jobs.options import DEFAULT_QUEUE
 
 
 def run_celery(settings: Settings, queues: Sequence[str]) -> None:
@@ -17,13 +19,13 @@ def run_celery(settings: Settings, queues: Sequence[str]) -> None:
         NotMigrated, StoreUnavailable: the database cannot be used.
     """
     # Loaded here, so that no other command waits for Celery.
-    from fastapi_jobs.backends.celery_broker import known_queues, queue_name
     from fastapi_jobs.celery_worker import check_store, worker_app
 
     if settings.celery.broker_url is None:
         refuse('celery.broker_url is not set, such as "redis://localhost:6379/0".')
     check_store(settings)
-    app = worker_app(settings, queues)
+    app = worker_app(settings)
+    _refuse_undeclared(settings, queues)
     chosen = sorted(queues or known_queues(settings))
     pool = _pool(settings, chosen) if queues else settings.celery.pool
     if not queues:
@@ -45,6 +47,16 @@ def run_celery(settings: Settings, queues: Sequence[str]) -> None:
             *("--without-gossip", "--without-mingle"),
         ]
     )
+
+
+def _refuse_undeclared(settings: Settings, queues: Sequence[str]) -> None:
+    for name in queues:
+        if name not in known_queues(settings):
+            refuse(
+                f"--queue {name}: no task goes there and the settings do not name it, so its jobs "
+                f"travel with those of queue {DEFAULT_QUEUE!r}. Serve that one, or give it a table "
+                f"[queues.{name}] in the settings."
+            )
 
 
 def _pool(settings: Settings, queues: Sequence[str]) -> str:

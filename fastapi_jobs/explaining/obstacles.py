@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from fastapi_jobs.backends.make import CELERY
+from fastapi_jobs.checks.running import START_ONE, start_worker
 from fastapi_jobs.errors import did_you_mean
 from fastapi_jobs.explaining.reasons import (
     Reason,
@@ -20,8 +22,6 @@ from fastapi_jobs.store.explain import AHEAD_CAP, Ahead, Facts, Running
 
 NAMED = 5
 """How many holders, workers or lanes one reason names; the rest is counted."""
-
-START_ONE = "Start the app, or: fastapi-jobs worker"
 
 
 def why_waiting(around: Surroundings, facts: Facts, viewer: Viewer) -> Iterator[Reason]:
@@ -115,34 +115,35 @@ def _paused(around: Surroundings, viewer: Viewer) -> Iterator[Reason]:
 
 
 def _unserved(around: Surroundings, viewer: Viewer) -> Iterator[Reason]:
-    lane, backend = around.lane, around.backend
+    lane, backend, queue = around.lane, around.backend, around.carrier
     if not around.live:
         names = [f"{each.host}:{each.pid}" for each in around.stale]
         gone = ""
         if names and viewer.sees_workers:
             gone = f" {listed(names[:NAMED], len(names))} stopped beating."
-        text = f"No worker lives.{gone} {START_ONE}"
+        start = f"Start one: {start_worker(backend)}" if backend == CELERY else START_ONE
         values = {"workers": names[:NAMED] if viewer.sees_workers else []}
-        yield Reason(ReasonCode.NO_WORKER, text, values)
+        yield Reason(ReasonCode.NO_WORKER, f"No worker lives.{gone} {start}", values)
         return
     known = [each for each in around.live if lane.task in each.tasks]
     able = [each for each in around.live if backend in each.backends]
     if not known or (able and not any(lane.task in each.tasks for each in able)):
         yield _unknown_task(around, f" that runs backend {backend!r}" if known else "")
         return
-    serving = [each for each in known if each.serves(lane.queue)]
+    serving = [each for each in known if each.serves(queue)]
     if not serving:
         text = (
-            f"No live worker that knows task {lane.task!r} serves queue {lane.queue!r}. "
-            f"Start one: fastapi-jobs worker --queue {lane.queue}"
+            f"No live worker that knows task {lane.task!r} serves queue {queue!r}. "
+            f"Start one: fastapi-jobs worker --queue {queue}"
         )
-        yield Reason(ReasonCode.QUEUE_UNSERVED, text, {"task": lane.task, "queue": lane.queue})
+        yield Reason(ReasonCode.QUEUE_UNSERVED, text, {"task": lane.task, "queue": queue})
     elif not any(backend in each.backends for each in serving):
         text = (
-            f"It needs backend {backend!r}, and no live worker that serves queue {lane.queue!r} "
-            f"runs it. Start one: fastapi-jobs worker --backend {backend}"
+            f"It needs backend {backend!r}, and no live worker that serves queue {queue!r} "
+            # Where others run the backend, it is the queue that they leave.
+            f"runs it. Start one: {start_worker(backend, queue if able else '')}"
         )
-        yield Reason(ReasonCode.BACKEND_UNSERVED, text, {"backend": backend, "queue": lane.queue})
+        yield Reason(ReasonCode.BACKEND_UNSERVED, text, {"backend": backend, "queue": queue})
 
 
 def _unknown_task(around: Surroundings, which: str) -> Reason:

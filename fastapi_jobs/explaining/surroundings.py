@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+from fastapi_jobs.backends.celery_queues import carrier
 from fastapi_jobs.checks.running import is_stale
 from fastapi_jobs.claiming import effective_backend
 from fastapi_jobs.conf import Settings
@@ -32,9 +33,9 @@ class Able:
         """Host and process id."""
         return f"{self.record.host}:{self.record.pid}"
 
-    def runs(self, lane: Lane, backend: str) -> bool:
-        """Whether it would claim jobs of this lane."""
-        return self.serves(lane.queue) and lane.task in self.tasks and backend in self.backends
+    def runs(self, lane: Lane, backend: str, carrier: str) -> bool:
+        """Whether it would claim jobs of this lane, which come with those of queue `carrier`."""
+        return self.serves(carrier) and lane.task in self.tasks and backend in self.backends
 
     def serves(self, queue: str) -> bool:
         """Whether it takes jobs of this queue."""
@@ -64,6 +65,8 @@ class Surroundings:
     rows: dict[str, QueueRecord] = field(init=False)
     lane: Lane = field(init=False)
     backend: str = field(init=False)
+    carrier: str = field(init=False)
+    """The queue that a worker must serve to get this job."""
     _in_queue: Counter[str] = field(init=False)
     _in_task: Counter[str] = field(init=False)
 
@@ -79,6 +82,7 @@ class Surroundings:
         self.rows = {row.name: row for row in standing.queues}
         self.lane = Lane(job.queue, job.task, job.backend)
         self.backend = self.resolve(self.lane)
+        self.carrier = carrier(self.settings, job.queue, self.backend)
         self._in_queue = Counter(each.lane.queue for each in standing.running)
         self._in_task = Counter(each.lane.task for each in standing.running)
 
@@ -88,6 +92,11 @@ class Surroundings:
         if definition is not None:
             return effective_backend(self.settings, definition, lane.queue, lane.backend)
         return lane.backend or self.settings.queue(lane.queue).backend or self.settings.backend
+
+    def runs(self, worker: Able, lane: Lane) -> bool:
+        """Whether a worker would claim jobs of this lane."""
+        backend = self.resolve(lane)
+        return worker.runs(lane, backend, carrier(self.settings, lane.queue, backend))
 
     def limits(self, queue: str) -> QueueLimits:
         """A queue's limits; what a person changed wins over the settings."""
@@ -122,7 +131,7 @@ class Surroundings:
 
     def servers(self) -> list[Able]:
         """The live workers that would claim this job."""
-        return [each for each in self.live if each.runs(self.lane, self.backend)]
+        return [each for each in self.live if self.runs(each, self.lane)]
 
     def used(self, worker: UUID) -> list[Running]:
         """What a worker runs on the backend of this job."""
@@ -141,7 +150,7 @@ class Surroundings:
         return {
             lane
             for lane in suspects
-            if not self.limits(lane.queue).paused and worker.runs(lane, self.resolve(lane))
+            if not self.limits(lane.queue).paused and self.runs(worker, lane)
         }
 
     def rivals(self) -> Rivals:
@@ -153,7 +162,7 @@ class Surroundings:
             for lane in self.standing.lanes
             if self.resolve(lane) == self.backend
             and (lane == self.lane or self.is_open(lane))
-            and any(each.runs(lane, self.backend) for each in servers)
+            and any(self.runs(each, lane) for each in servers)
         ]
         ranks = {lane: self.limits(lane.queue).priority for lane in rivals}
         return Rivals(

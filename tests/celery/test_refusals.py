@@ -1,5 +1,6 @@
 """Celery workers that cannot work say why and end; what they cannot run waits for others."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -97,3 +98,51 @@ async def test_a_paused_queue_stays_with_the_database(
     await published.wait(LIMIT)
     await after.wait(LIMIT)
     assert sorted(file.read_text().split()) == ["after", "before"]
+
+
+@pytest.mark.parametrize(
+    ("command", "queues"),
+    [
+        (COMMAND, ["default"]),
+        ((*COMMAND, "--queue", "letters"), ["letters"]),
+        ((*PLAIN, "-Q", "fastapi_jobs.letters", "--loglevel", "INFO"), ["letters"]),
+        ((*PLAIN, "--loglevel", "INFO"), []),
+    ],
+    ids=["ours", "ours, one queue", "plain, one queue", "plain"],
+)
+async def test_a_worker_says_which_queues_it_serves(
+    sqlite_place: Place, command: tuple[str, ...], queues: list[str]
+) -> None:
+    """Ours leaves a queue that wants another pool, and does not claim to serve it."""
+    sqlite_place.settings["queues"] = {"letters": {"pool": "solo"}}
+    async with sqlite_place.app() as app:
+        sqlite_place.worker(command=command)
+        records = await app.runtime.store.read(queries.get_workers)
+        served = [json.loads(each.queues) for each in records if "celery" in each.backends]
+        assert served == [queues]
+        job = await letter.enqueue("/dev/null", "a")
+        if "letters" in queues or not queues:
+            assert (await job.wait(LIMIT)).status is JobStatus.SUCCEEDED
+            return
+        [said] = (await explain(app.runtime.store, app.settings, job.id)).reasons
+        assert said.text.endswith("fastapi-jobs worker --backend celery --queue letters")
+        # A queue that nobody declared comes with the default's.
+        other = await add.using(queue="anything").enqueue(1, 2)
+        assert await other.result(LIMIT) == 3
+
+
+def test_a_worker_for_an_undeclared_queue_is_refused(sqlite_place: Place) -> None:
+    """It would be given the jobs of the default queue, and throw them away."""
+    worker = CeleryWorker(sqlite_place.folder, sqlite_place.settings, "--queue", "leters")
+    done = subprocess.run(
+        worker.command,
+        cwd=ROOT,
+        env=environment(worker.settings),
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "--queue leters: no task goes there" in done.stderr
+    assert "[queues.leters]" in done.stderr

@@ -461,3 +461,53 @@ def test_lanes(settings: Settings, lane: Lane, able: WorkerRecord, said: str) ->
     found = " ".join(texts(judge_lanes(settings, [(lane, 1)], [able])).values())
     assert said in found
     assert bool(found) == bool(said)
+
+
+CELERY_ONE = "Start one: fastapi-jobs worker --backend celery"
+
+
+@pytest.mark.parametrize(
+    ("live", "said"),
+    [
+        ([], f"1 job waits and no worker lives. {CELERY_ONE}"),
+        (
+            [worker()],
+            f"no live worker that serves queue 'mail' runs backend 'celery'. {CELERY_ONE}",
+        ),
+        (
+            [worker(), worker(backends='["celery"]', queues='["default"]')],
+            "no live worker that serves queue 'mail' runs backend 'celery'. "
+            f"{CELERY_ONE} --queue mail",
+        ),
+        (
+            [worker(), worker(backends='["celery"]', tasks='["old"]')],
+            "no live worker that runs backend 'celery' knows it. It is registered here: restart "
+            "the workers.",
+        ),
+        ([worker(), worker(backends='["celery"]', queues='["mail"]')], ""),
+    ],
+)
+def test_lanes_on_celery(live: list[WorkerRecord], said: str) -> None:
+    """The app itself lives, knows the task and serves the queue, and runs none of its jobs."""
+    settings = load(
+        database_url="sqlite:////tmp/x",
+        queues={"mail": {"backend": "celery"}},
+        celery={"broker_url": "redis://localhost"},
+    )
+    found = " ".join(texts(judge_lanes(settings, [(Lane("mail", add.name, ""), 1)], live)).values())
+    assert found.endswith(said)
+    assert bool(found) == bool(said)
+
+
+def test_an_undeclared_queue_is_served_with_the_default_on_celery() -> None:
+    celery = {"broker_url": "redis://localhost"}
+    settings = load(database_url="sqlite:////tmp/x", backend="celery", celery=celery)
+    lanes = [(Lane("anything", add.name, ""), 1)]
+    [serves, serves_not] = (
+        worker(backends='["celery"]', queues=json.dumps([queue])) for queue in ("default", "mail")
+    )
+    assert texts(judge_lanes(settings, lanes, [serves])) == {}
+    found = texts(judge_lanes(settings, lanes, [serves_not]))["warning unserved"]
+    assert found.endswith(
+        "knows it serves queue 'default'. Start one: fastapi-jobs worker --queue default"
+    )

@@ -263,6 +263,36 @@ def test_no_worker_runs_the_backend(world: World) -> None:
     )
 
 
+def test_nobody_for_a_job_on_celery(world: World) -> None:
+    """The app itself lives, knows the task and serves the queue, and runs none of its jobs."""
+    world.change(queues={"q": {"backend": "celery"}}, celery={"broker_url": "redis://localhost"})
+    job = world.job()
+    start = "fastapi-jobs worker --backend celery"
+    assert world.reasons(job)["no_worker"].text == f"No worker lives. Start one: {start}"
+    world.worker()
+    assert world.reasons(job)["backend_unserved"].text == (
+        "It needs backend 'celery', and no live worker that serves queue 'q' runs it. "
+        f"Start one: {start}"
+    )
+    world.worker(pid=8, backends='["celery"]', tasks='["explained.plan"]')
+    assert world.reasons(job)["unknown_task"].text.startswith(
+        f"No live worker that runs backend 'celery' knows task {TASK!r}. It is registered here:"
+    )
+    world.worker(pid=9, backends='["celery"]', queues='["default"]')
+    assert world.reasons(job)["backend_unserved"].text.endswith(f"Start one: {start} --queue q")
+    world.worker(pid=10, backends='["celery"]', queues='["q"]')
+    assert list(world.reasons(job)) == ["next"]
+
+
+def test_an_undeclared_queue_is_served_with_the_default_on_celery(world: World) -> None:
+    world.change(backend="celery", celery={"broker_url": "redis://localhost"})
+    job = world.job(queue="anything")
+    world.worker(backends='["celery"]', queues='["mail"]')
+    assert world.reasons(job)["queue_unserved"].text.endswith("worker --queue default")
+    world.worker(pid=8, backends='["celery"]', queues='["default"]')
+    assert list(world.reasons(job)) == ["next"]
+
+
 def test_a_suspect_waits_to_run_alone(world: World) -> None:
     victim = world.worker()
     jobs = [world.job(), world.job()]

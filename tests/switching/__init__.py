@@ -1,0 +1,1 @@
+"""One line of the settings changes where jobs run, and nothing else."""
