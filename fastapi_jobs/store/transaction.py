@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Executable
 from sqlalchemy.engine import CursorResult
 
-from fastapi_jobs.store.database import Database
+from fastapi_jobs.store.database import Database, Trouble
 from fastapi_jobs.store.prepared import CHUNK, Prepared, PreparedQuery, array_literal
 
 R = TypeVar("R")
@@ -47,7 +47,7 @@ class Transaction:
         if self.sqlite:
             return self._many_of_sqlite(prepared, rows)
         columns = [array_literal(column) for column in zip(*rows, strict=True)]
-        self._cursor.execute(prepared.postgresql, columns)
+        self._run(prepared.postgresql, columns)
         return int(self._cursor.rowcount)
 
     def _many_of_sqlite(self, prepared: Prepared, rows: Sequence[Sequence[Any]]) -> int:
@@ -55,7 +55,7 @@ class Transaction:
         before = connection.total_changes
         for start in range(0, len(rows), CHUNK):
             chunk = rows[start : start + CHUNK]
-            self._cursor.execute(prepared.sqlite[len(chunk)], list(chain.from_iterable(chunk)))
+            self._run(prepared.sqlite[len(chunk)], list(chain.from_iterable(chunk)))
         return int(connection.total_changes - before)
 
     def finds(self, prepared: PreparedQuery, row: Sequence[Any]) -> bool:
@@ -64,9 +64,18 @@ class Transaction:
 
     def fetch(self, prepared: PreparedQuery, row: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """The rows of a prepared query, their values as the driver gives them."""
-        self._cursor.execute(prepared.sqlite if self.sqlite else prepared.postgresql, row)
+        self._run(prepared.sqlite if self.sqlite else prepared.postgresql, row)
         rows: list[tuple[Any, ...]] = self._cursor.fetchall()
         return rows
+
+    def _run(self, text: str, values: Sequence[Any]) -> None:
+        try:
+            self._cursor.execute(text, values)
+        except Exception as error:
+            # A lost connection cannot be rolled back: that error would hide this one.
+            if self.database.trouble(error) is Trouble.AWAY:
+                self.connection.invalidate(error)
+            raise
 
     def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[Any]:
         """Run a Core statement."""

@@ -127,7 +127,7 @@ async def test_no_more_than_the_window_is_with_the_broker(
 ) -> None:
     """The largest priority is published first, and a later one overtakes what still waits."""
     file = tmp_path / "letters"
-    sqlite_place.settings["celery"] |= {"window": 3, "concurrency": 1}
+    sqlite_place.settings["celery"] |= {"window": 3, "concurrency": 1, "batch_seconds": 0}
     async with sqlite_place.app() as app:
         for name in "abcdefgh":
             await letter.enqueue(str(file), name)
