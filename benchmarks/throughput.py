@@ -19,13 +19,14 @@ async def ours(url: str, durability: str, jobs: int, enqueuers: int) -> Raw:
         finished = Finished(app)
         await enqueue_all(min(jobs, 500), enqueuers)
         await finished.reach(min(jobs, 500))
-        finished.count = 0
+        finished.count, commits = 0, app.runtime.store.commits
         start, used = time.perf_counter(), time.process_time()
         await enqueue_all(jobs, enqueuers)
         enqueued = time.perf_counter() - start
         await finished.reach(jobs)
         seconds = time.perf_counter() - start
         used = time.process_time() - used
+        commits = app.runtime.store.commits - commits
         page, _ = await app.list(limit=50)
         if any(job.status != "succeeded" for job in page):
             raise AssertionError("a job is not finished")
@@ -34,6 +35,7 @@ async def ours(url: str, durability: str, jobs: int, enqueuers: int) -> Raw:
         "rate": jobs / seconds,
         "enqueued_rate": jobs / enqueued,
         "processor_us_per_job": used / jobs * 1e6,
+        "jobs_per_commit": jobs / commits,
     }
 
 

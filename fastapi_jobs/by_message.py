@@ -18,16 +18,16 @@ from fastapi_jobs.store.lanes import Lane
 
 async def run_named(
     dispatcher: Dispatcher, job_id: UUID, backend: str, seconds: float, goes_on: Callable[[], bool]
-) -> None:
+) -> bool:
     """Run a job if it may run here now, then others for so many seconds while `goes_on` allows it.
 
-    Returns when the end of each is written.
+    Returns when the end of each is written: whether the message has done its work.
     """
     loop = asyncio.get_running_loop()
     until = loop.time() + seconds
     if dispatcher.call_of(job_id) is not None:
         # The message came again, past the broker's patience: it must not hold a second slot.
-        return
+        return True
     calls = []
     call = await dispatcher.claim_one(partial(ClaimById, id=job_id, backend=backend))
     while call is not None:
@@ -38,6 +38,7 @@ async def run_named(
         call = await dispatcher.claim_one(partial(ClaimNext, lane=lane, backend=backend))
     for call in calls:
         await dispatcher.over(call)
+    return bool(calls)
 
 
 def _lane(call: Call) -> Lane:

@@ -87,20 +87,24 @@ class Host:
         """
         if self._stopped is not None:
             raise Reject("this worker stops", requeue=True)
-        asyncio.run_coroutine_threadsafe(self._run(job_id, alone), self._loop).result()
+        did = asyncio.run_coroutine_threadsafe(self._run(job_id, alone), self._loop).result()
         if self._backend.is_doomed:
             self._die()
+        if not did and self._stopped is not None:
+            raise Reject("this worker stops", requeue=True)
 
-    async def _run(self, job_id: UUID, alone: bool) -> None:
+    async def _run(self, job_id: UUID, alone: bool) -> bool:
         dispatcher, relay = self._runtime.dispatcher, self._runtime.relay
         if dispatcher is None:
-            return
-        seconds = 0.0 if alone else self._batch_seconds
+            return False
+        did, seconds = False, 0.0 if alone else self._batch_seconds
         async with self._turns.take(alone) as is_mine:
             if is_mine:
-                await run_named(dispatcher, job_id, self._backend.name, seconds, self._may_go_on)
+                name = self._backend.name
+                did = await run_named(dispatcher, job_id, name, seconds, self._may_go_on)
         if relay is not None:
             relay.claimed(self._backend.slots)
+        return did
 
     def _may_go_on(self) -> bool:
         """Whether a slot may run more than its message named."""

@@ -7,14 +7,15 @@ from datetime import datetime
 from typing import Any, Self
 from uuid import UUID
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, func, select, update
 
+from fastapi_jobs.options import PRIORITIES
 from fastapi_jobs.status import JobStatus
 from fastapi_jobs.store.claim import CLAIMED_COLUMNS, claimed_row, take
 from fastapi_jobs.store.insert import worker_lives
 from fastapi_jobs.store.lanes import ClaimRules, Lane, Limits, heads_of_lane
 from fastapi_jobs.store.rows import Claimed
-from fastapi_jobs.store.tables import UNPUBLISHED, has_status, jobs, unexpired
+from fastapi_jobs.store.tables import UNPUBLISHED, has_status, jobs, status_text, unexpired
 from fastapi_jobs.store.transaction import Operation, Transaction
 
 
@@ -103,7 +104,10 @@ class ClaimById(ClaimOne):
 
 @dataclass(slots=True, kw_only=True)
 class ClaimNext(ClaimOne):
-    """Claim the first job of a lane among those that no broker was told of."""
+    """Claim the first job of a lane among those that no broker was told of.
+
+    None either when a message of the same queue waits whose job has a larger priority.
+    """
 
     lane: Lane
 
@@ -128,4 +132,18 @@ _COLUMNS = CLAIMED_COLUMNS.add_columns(jobs.c.backend.label("chosen"))
 _NAMED = _COLUMNS.where(
     jobs.c.id.in_(bindparam("ids", expanding=True)), has_status(JobStatus.QUEUED), _NOW
 ).with_for_update(skip_locked=True)
-_HEADS = heads_of_lane(_COLUMNS, UNPUBLISHED, _NOW)
+_told = jobs.alias("told")
+_LARGEST_TOLD = (
+    select(func.max(_told.c.priority))
+    .where(
+        _told.c.queue == bindparam("queue"),
+        _told.c.published_at.is_not(None),
+        _told.c.status == status_text(JobStatus.QUEUED),
+    )
+    .scalar_subquery()
+)
+_HEADS = heads_of_lane(
+    _COLUMNS,
+    *(UNPUBLISHED, _NOW),
+    jobs.c.priority >= func.coalesce(_LARGEST_TOLD, PRIORITIES.start),
+)

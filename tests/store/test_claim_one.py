@@ -106,6 +106,14 @@ def test_the_next_of_a_lane_is_the_first_that_no_broker_was_told_of(store: Store
     assert {job_of(store, each).status for each in (told, suspect)} == {JobStatus.QUEUED}
 
 
+def test_the_next_of_a_lane_lets_more_urgent_messages_go_first(store: Store) -> None:
+    worker, [job], [urgent] = register(store), queued(store), queued(store, priority=1)
+    publish(store, urgent)
+    assert claim_all(store, wish_next(worker)) == [None]
+    assert isinstance(claim_all(store, wish(urgent, worker))[0], Claimed)
+    assert ids(claim_all(store, wish_next(worker))) == [job]
+
+
 def test_the_next_of_a_lane_keeps_limits_and_pauses(store: Store) -> None:
     worker, [first, second] = register(store), queued(store, 2)
     assert ids(claim_all(store, wish_next(worker, 1), wish_next(worker, 1))) == [first, None]
