@@ -176,7 +176,8 @@ class Dispatcher:
         """Claim this job if it may run, and wait until its attempt here is over."""
         call = self.call_of(job_id)
         if call is None:
-            call = await self.claim_one(partial(ClaimById, id=job_id, backend=backend))
+            await self.claim_one(partial(ClaimById, id=job_id, backend=backend))
+            call = self.call_of(job_id)  # another claim of this process may have been quicker
         if call is not None:
             await self.over(call)
 

@@ -54,7 +54,7 @@ async def in_another_worker(
     rig: Rig, settings: dict[str, Any], *wanted: tuple[AnyTask, list[Any]]
 ) -> list[Job[Any]]:
     """The same where another Celery worker, with queues of its own, is what dies."""
-    settings = settings | {"name": "other"}
+    settings = settings | {"name": "other", "queues": {AWAY: {}}}
     with TemporaryDirectory() as folder:
         worker = CeleryWorker(Path(folder), settings, "--queue", AWAY)
         await asyncio.to_thread(worker.start)

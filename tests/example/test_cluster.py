@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -32,8 +33,10 @@ class Demo:
         temporary = folder / "tmp"
         temporary.mkdir()
         # PostgreSQL is another account's where root starts it.
-        for each in (temporary, *temporary.parents[:3]):
-            each.chmod(0o755)
+        shared = Path(tempfile.gettempdir()).resolve()
+        for each in (temporary, *temporary.resolve().parents):
+            if shared in each.parents:
+                each.chmod(0o755)
         with self.log.open("wb") as file:
             self.process = subprocess.Popen(
                 [
