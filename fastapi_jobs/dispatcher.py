@@ -72,9 +72,8 @@ class Dispatcher:
         """Jobs that have a slot, and wait for their insert."""
         self._hungry: frozenset[str] = frozenset()
         self._claims = 0
-        """Claims under way."""
+        """Claims under way; `_settled` is set when none is."""
         self._settled = asyncio.Event()
-        """Set when none is."""
         self._freed: dict[Call, asyncio.Future[None]] = {}
         self._loop = asyncio.get_running_loop()
         # Jobs see the context in which the app was started, not that of whoever enqueued.

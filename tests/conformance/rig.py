@@ -175,12 +175,3 @@ class Rig:
         with suppress(AssertionError):
             await eventually(lambda: heard_of(job_id) == list(wanted), "events", limit=5)
         assert heard_of(job_id) == list(wanted)
-
-
-def most_at_once(file: Path) -> int:
-    """The largest number of jobs that were between their + and their -."""
-    level = most = 0
-    for line in file.read_text().split():
-        level += 1 if line == "+" else -1
-        most = max(most, level)
-    return most

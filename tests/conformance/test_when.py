@@ -11,8 +11,9 @@ from fastapi_jobs.store.queues import PauseQueue, ResumeQueue
 from fastapi_jobs.testing.conformance.both import Kind
 from fastapi_jobs.testing.conformance.gate import LIMIT, Gate, eventually
 from fastapi_jobs.using import Moment
-from tests.conformance.rig import AWAY, ONE_LANE, TWO_LANES, Rig, most_at_once
+from tests.conformance.rig import AWAY, ONE_LANE, TWO_LANES, Rig
 from tests.conformance.tasks import calls, flow
+from tests.conformance.tasks.flow import most_at_once
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 
@@ -109,7 +110,7 @@ async def test_a_queues_limit_holds(
 ) -> None:
     file = tmp_path / "measured"
     task = rig.aside(flow.measured.of(kind)).using(queue=queue)
-    jobs = await rig.jobs.enqueue_many([task.s(str(file)) for _ in range(6)])
+    jobs = await rig.jobs.enqueue_many([task.s(str(file), limit) for _ in range(6)])
     for job in jobs:
         await job.wait(LIMIT)
     assert most_at_once(file) == limit

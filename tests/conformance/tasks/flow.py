@@ -3,12 +3,13 @@
 import asyncio
 import time
 from datetime import timedelta
+from pathlib import Path
 
 from fastapi import Depends
 
 from fastapi_jobs import JobContext, Retry, Unique, task
 from fastapi_jobs.testing.conformance.both import Both, both
-from fastapi_jobs.testing.conformance.gate import STEP, come_to, is_open, note
+from fastapi_jobs.testing.conformance.gate import LIMIT, STEP, come_to, is_open, note
 
 
 @task
@@ -131,16 +132,32 @@ def notes_attempt(file: str, ctx: JobContext = Depends()) -> int:
     return ctx.attempt
 
 
+def most_at_once(file: Path) -> int:
+    """The largest number of jobs that were between their + and their -."""
+    level = most = 0
+    for line in file.read_text().split():
+        level += 1 if line == "+" else -1
+        most = max(most, level)
+    return most
+
+
 @task
-def measured_sync(file: str) -> None:
+def measured_sync(file: str, most: int) -> None:
     note(file, "+")
+    end = time.monotonic() + LIMIT
+    while most_at_once(Path(file)) < most and time.monotonic() < end:
+        time.sleep(STEP)
     time.sleep(0.03)
     note(file, "-")
 
 
 @task
-async def measured_async(file: str) -> None:
+async def measured_async(file: str, most: int) -> None:
     note(file, "+")
+    end = time.monotonic() + LIMIT
+    # No event tells: the others may be in other processes.
+    while most_at_once(Path(file)) < most and time.monotonic() < end:  # noqa: ASYNC110
+        await asyncio.sleep(STEP)
     await asyncio.sleep(0.03)
     note(file, "-")
 
@@ -150,12 +167,12 @@ measured = Both(measured_sync, measured_async)
 
 @task(max_running=2)
 def narrow_sync(file: str) -> None:
-    measured_sync(file)
+    measured_sync(file, 2)
 
 
 @task(max_running=2)
 async def narrow_async(file: str) -> None:
-    await measured_async(file)
+    await measured_async(file, 2)
 
 
 narrow = Both(narrow_sync, narrow_async)
