@@ -58,6 +58,7 @@ def make_celery(settings: Settings) -> Celery:
         worker_prefetch_multiplier=1,
         # What a lost connection interrupted is claimed in the database: it may not cost a slot.
         worker_enable_prefetch_count_reduction=False,
+        worker_consumer="fastapi_jobs.celery_consumer:Consumer",
         worker_pool=settings.celery.pool,
         worker_concurrency=settings.celery.concurrency,
         worker_proc_alive_timeout=60.0,

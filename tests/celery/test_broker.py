@@ -86,6 +86,22 @@ async def test_a_worker_goes_on_after_its_broker_came_back(
     assert await job.result(LIMIT) == 4
 
 
+async def test_nor_does_it_fall_with_messages_that_it_cannot_acknowledge(
+    sqlite_place: Place, own_redis: RedisServer, pool: str
+) -> None:
+    sqlite_place.settings["celery"] |= {"batch_seconds": 0, "pool": pool}
+    async with sqlite_place.app() as app:
+        worker = sqlite_place.worker()
+        for _ in range(3):
+            jobs = [await add.enqueue(1, number) for number in range(100)]
+            assert await jobs[10].result(LIMIT) == 11
+            own_redis.stop()
+            await eventually(lambda: trouble(app) is not None, "the relay notices")
+            own_redis.start()
+            assert [await job.result(LIMIT) for job in jobs] == list(range(1, 101))
+        assert worker.process.poll() is None
+
+
 async def test_a_message_that_comes_twice_runs_once(
     sqlite_place: Place, sqlite_app: FastAPIJobs, own_redis: RedisServer, tmp_path: Path
 ) -> None:
