@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from enum import Enum
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from fastapi import APIRouter, FastAPI
@@ -16,6 +16,7 @@ from fastapi.params import Depends
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
+from fastapi_jobs.admin.mounting import mount_admin, register_admin
 from fastapi_jobs.api.access import Access, OwnerHook, Permission, ScopeHook
 from fastapi_jobs.api.router import make_router
 from fastapi_jobs.api.wiring import wire
@@ -29,6 +30,10 @@ from fastapi_jobs.listing import EVERY_JOB, JobFilter, checked_limit
 from fastapi_jobs.runtime import Runtime
 from fastapi_jobs.store import queries
 from fastapi_jobs.tasks import Signature
+
+if TYPE_CHECKING:
+    from sqladmin import Admin
+    from sqladmin.authentication import AuthenticationBackend
 
 
 class FastAPIJobs:
@@ -70,8 +75,8 @@ class FastAPIJobs:
         """Add everything to `app`: our lifespan inside its own, and the API at `api_prefix`.
 
         Again for the same app, it does nothing. A mounted app has no lifespan of its own: there,
-        enter `jobs.lifespan()` in the outer app's. `admin` is for the admin site, which this
-        version does not have yet. The hooks are those of `router`.
+        enter `jobs.lifespan()` in the outer app's. The hooks are those of `router`; the admin site
+        has its own users and roles, see `mount_admin`.
 
         Raises:
             SettingsError: the API has no permission hook, and this environment needs one.
@@ -80,6 +85,8 @@ class FastAPIJobs:
             return
         if api:
             app.include_router(self.router(permission=permission, scope=scope, owner=owner))
+        if admin and self.settings.admin.enabled:
+            self.mount_admin(app)
         wire(app, self.runtime, self.lifespan)
         self._wired.add(app)
 
@@ -107,6 +114,39 @@ class FastAPIJobs:
             dependencies=dependencies,
             tags=tags,
         )
+
+    def mount_admin(
+        self,
+        app: FastAPI,
+        *,
+        prefix: str | None = None,
+        login: "AuthenticationBackend | None" = None,
+        permission: Permission | None = None,
+    ) -> None:
+        """The admin site as a site of its own, at `prefix` or else `admin_prefix`.
+
+        Who may log in is in the settings, `admin.users`, each with a role; or `login`, an
+        authentication backend of SQLAdmin's, decides. `permission(request, action, job)` may
+        refuse what the role grants.
+        """
+        mount_admin(
+            app,
+            self.runtime,
+            prefix=self.settings.admin_prefix if prefix is None else prefix,
+            login=login,
+            permission=permission,
+        )
+
+    def register_admin(self, admin: "Admin", *, permission: Permission | None = None) -> None:
+        """Our pages inside the host's own SQLAdmin, behind its login.
+
+        `permission(request, action, job)` says who may do what there; without it, whoever logs in
+        may do everything.
+
+        Raises:
+            SettingsError: that SQLAdmin has no login, and this environment needs one.
+        """
+        register_admin(admin, self.runtime, permission)
 
     async def startup(self) -> None:
         """Open the store and, unless `dispatch` is off, begin to run jobs on this event loop.

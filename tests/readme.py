@@ -127,6 +127,9 @@ def settings_table() -> str:
 
 _ROUTES = [
     "| `celery.options` | | settings of Celery's own that ours do not decide, by their names |",
+    "| `admin.users.<name>.password_hash` | | what `fastapi-jobs admin-password` prints |",
+    '| `admin.users.<name>.role` | `"viewer"` | viewer looks, operator acts, admin deletes and '
+    "sets limits too |",
     '| `routes` | | which queue a task goes to, by patterns: `"billing.*" = "money"` |',
 ]
 

@@ -48,6 +48,12 @@ class Action(StrEnum):
     WORKERS = "workers"
     HEALTH = "health"
     """See the details of the health; the bare answer needs no permission."""
+    LIMITS = "limits"
+    """Change what the settings say of a queue; on the admin site."""
+    QUIET = "quiet"
+    """Let a worker claim nothing more; on the admin site."""
+    AUDIT = "audit"
+    """See who changed what; on the admin site."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +215,12 @@ def _said(action: Action) -> str:
             return "see the details"
         case Action.ALL_TASKS:
             return "see all tasks"
+        case Action.LIMITS:
+            return "change the limits of queues"
+        case Action.QUIET:
+            return "quiet workers"
+        case Action.AUDIT:
+            return "see who changed what"
         case _:
             return f"see the {action}"
 

@@ -35,6 +35,9 @@ COMMANDS = {
     "resume": Command("queues", "resume", "Start jobs of a paused queue again."),
     "prune": Command("prune", "prune", "Delete finished jobs that are older than is kept."),
     "migrate": Command("migrate", "migrate", "Make the tables, or bring them to this version."),
+    "admin-password": Command(
+        "admin_password", "admin_password", "Make the hash of a password for the admin site."
+    ),
     "check": Command("check", "check", "Find what would hurt in production."),
     "bench": Command("bench", "bench", "Measure this machine, and say what to set."),
     "settings": Command(

@@ -41,6 +41,8 @@ QueueName = Annotated[str, BeforeValidator(names.check_queue_name)]
 Pattern = Annotated[str, BeforeValidator(names.check_pattern)]
 Pool = Literal["prefork", "threads", "solo"]
 POOLS = ("prefork", "threads", "solo")
+Role = Literal["viewer", "operator", "admin"]
+ROLES = ("viewer", "operator", "admin")
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -94,10 +96,19 @@ class RetentionSettings(Table):
     cancelled: Kept
 
 
+class AdminUser(Table):
+    """Who may log in to the admin site, and what they may do there."""
+
+    password_hash: Annotated[str, BeforeValidator(names.check_password_hash)]
+    role: Annotated[Role, rules.choice(*ROLES)] = "viewer"
+
+
 class AdminSettings(Table):
-    """The admin site."""
+    """The admin site; users by name."""
 
     enabled: Flag
+    session_seconds: Seconds
+    users: Annotated[Mapping[str, AdminUser], AfterValidator(_freeze), PlainSerializer(dict)]
 
 
 class QueueSettings(Table):

@@ -20,7 +20,18 @@ API_OPTIONS = (
     "unique_key",
     "backend",
 )
+_ARGON2 = re.compile(r"\$argon2(id|i|d)\$v=\d+\$[\w=,]+\$[\w+/]+\$[\w+/]+")
 _DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*([.:][^\W\d]\w*)?")
+
+
+def check_password_hash(value: object) -> str:
+    """What `fastapi-jobs admin-password` prints."""
+    if not isinstance(value, str) or _ARGON2.fullmatch(value.strip()) is None:
+        raise RuleBroken(
+            "must be the hash of a password, not the password.",
+            "Make one: fastapi-jobs admin-password.",
+        )
+    return value.strip()
 
 
 def check_file(value: object) -> Path | None:

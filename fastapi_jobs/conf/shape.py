@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from fastapi_jobs.conf.model import QueueSettings, Settings
+from fastapi_jobs.conf.model import AdminUser, QueueSettings, Settings
 from fastapi_jobs.errors import did_you_mean
 
 KeyPath = tuple[str, ...]
@@ -43,6 +43,9 @@ def known() -> Shape:
     celery = dict(keys["celery"].keys)
     celery["options"] = Shape(each=Shape())
     keys["celery"] = Shape(celery)
+    admin = dict(keys["admin"].keys)
+    admin["users"] = Shape(each=_table(AdminUser))
+    keys["admin"] = Shape(admin)
     keys["queues"] = Shape(each=_table(QueueSettings))
     keys["routes"] = Shape(each=Shape(is_text=True))
     return Shape(keys)

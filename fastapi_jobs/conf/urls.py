@@ -5,13 +5,15 @@ from pathlib import Path
 
 _PASSWORD = re.compile(r"(?<=://)([^:/@\s]*):.*@")
 _SECRET_PARAMETER = re.compile(r"([?&;][^=&;\s]*(?:pass|pwd|secret|token)[^=&;\s]*=)[^&;\s]+", re.I)
+_HASH = re.compile(r"\$argon2\w*\$[\w=,$+/]+")
 _SQLITE_FILE = re.compile(r"sqlite:///(?!/|:memory:|file:)(?P<file>[^?]+)(?P<query>\?.*)?", re.S)
 
 
 def hide_password(text: str) -> str:
-    """`text` with the password of every URL in it replaced by `***`."""
+    """`text` with the password of every URL in it, and every password's hash, as `***`."""
     # A password may hold an unquoted "@" or "/", so everything up to the last "@" goes.
-    return _SECRET_PARAMETER.sub(r"\1***", _PASSWORD.sub(r"\1:***@", text))
+    without = _HASH.sub("***", _PASSWORD.sub(r"\1:***@", text))
+    return _SECRET_PARAMETER.sub(r"\1***", without)
 
 
 def anchor_database(url: str, folder: Path) -> str:

@@ -45,6 +45,7 @@ OPTIONS = (
     "'tag' is none of them. Did you mean 'tags'?"
 )
 QUEUE_NAME = "a queue's name has 1 to 100 letters, digits, dots, dashes or underscores."
+HASH = "must be the hash of a password, not the password. Make one: fastapi-jobs admin-password."
 POOL = "must be prefork, threads or solo."
 
 
@@ -132,6 +133,9 @@ def nested(key: str, value: object) -> dict[str, Any]:
         ("retention.failed", True, "true", TIME),
         ("retention.cancelled", "9" * 30 + "d", f'"{"9" * 30}d"', TIME),
         ("admin.enabled", [], "[]", FLAG),
+        ("admin.session_seconds", 0, "0", SECONDS),
+        ("admin.users.anna.password_hash", "secret", '"secret"', HASH),
+        ("admin.users.anna.role", "boss", '"boss"', "must be viewer, operator or admin."),
         ("queues.mail.backend", "proces", '"proces"', f"{BACKEND} Did you mean 'process'?"),
         ("queues.mail.max_running", -1, "-1", WHOLE_OR_NONE),
         ("queues.mail.priority", 101, "101", "must be a whole number from -100 to 100."),

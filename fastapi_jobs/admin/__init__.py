@@ -1,0 +1,1 @@
+"""The admin site: our pages in SQLAdmin, closed by default (law 15)."""

@@ -1,0 +1,20 @@
+"""Our pages, in the order of the menu."""
+
+from fastapi_jobs.admin.pages.audit import AuditPage
+from fastapi_jobs.admin.pages.job import JobPage
+from fastapi_jobs.admin.pages.jobs import JobsPage
+from fastapi_jobs.admin.pages.overview import OverviewPage
+from fastapi_jobs.admin.pages.queues import QueuesPage
+from fastapi_jobs.admin.pages.tasks import TasksPage
+from fastapi_jobs.admin.pages.workers import WorkersPage
+from fastapi_jobs.admin.visit import Page
+
+PAGES: tuple[type[Page], ...] = (
+    OverviewPage,
+    JobsPage,
+    JobPage,
+    QueuesPage,
+    WorkersPage,
+    TasksPage,
+    AuditPage,
+)
