@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Update, bindparam, case, literal_column, select, update
+from sqlalchemy import ColumnElement, Update, bindparam, case, literal_column, select, update
 
 from fastapi_jobs.slots import Slots
 from fastapi_jobs.status import JobStatus
@@ -206,20 +206,27 @@ def _claim_statement() -> Prepared:
                 jobs.c.id == given["job_id"],
                 guarded(JobStatus.QUEUED, literal_column("1")) == literal_column("1"),
             )
-            .ordered_values(
-                (jobs.c.status, status_text(JobStatus.RUNNING)),
-                (jobs.c.fence, jobs.c.fence + literal_column("1")),
-                (jobs.c.attempt, jobs.c.attempt + literal_column("1")),
-                (jobs.c.worker_id, given["worker"]),
-                (jobs.c.started_at, given["now"]),
-                (jobs.c.reason, literal_column("NULL")),
-                (jobs.c.published_at, literal_column("NULL")),
-                (jobs.c.unique_slot, _KEEPS_WHILE_RUNNING),
-            )
+            .ordered_values(*taken_values(given["worker"], given["now"]))
         )
 
     types = {"worker": jobs.c.id.type, "now": jobs.c.started_at.type, "job_id": jobs.c.id.type}
     return prepared_update(types, build)
+
+
+def taken_values(
+    worker: ColumnElement[Any], now: ColumnElement[Any]
+) -> list[tuple[ColumnElement[Any], Any]]:
+    """What a claim by `worker` makes of a job's row."""
+    return [
+        (jobs.c.status, status_text(JobStatus.RUNNING)),
+        (jobs.c.fence, jobs.c.fence + literal_column("1")),
+        (jobs.c.attempt, jobs.c.attempt + literal_column("1")),
+        (jobs.c.worker_id, worker),
+        (jobs.c.started_at, now),
+        (jobs.c.reason, literal_column("NULL")),
+        (jobs.c.published_at, literal_column("NULL")),
+        (jobs.c.unique_slot, _KEEPS_WHILE_RUNNING),
+    ]
 
 
 _KEEPS_WHILE_RUNNING = case(

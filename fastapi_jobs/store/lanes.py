@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, select, text
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 
 from fastapi_jobs.status import JobStatus
@@ -51,6 +51,13 @@ class ClaimRules:
     """The backend that runs a lane here; None when this worker cannot run it."""
     task_limit: Callable[[str], int | None]
     queue_limits: Callable[[str], QueueLimits]
+
+
+RESTRICTED = and_(
+    queues.c.name == bindparam("queue"),
+    (queues.c.paused.is_(True)) | (queues.c.max_running.is_not(None)),
+)
+"""A person paused or limited the queue `:queue`."""
 
 
 def waiting_lanes(tx: Transaction | Connection) -> list[Lane]:
