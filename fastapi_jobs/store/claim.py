@@ -15,9 +15,8 @@ from fastapi_jobs.status import JobStatus
 from fastapi_jobs.store.insert import attempt_statement, worker_lives
 from fastapi_jobs.store.lanes import ClaimRules, Lane, Limits
 from fastapi_jobs.store.prepared import Prepared, Values, prepared_update
-from fastapi_jobs.store.queries import next_due
 from fastapi_jobs.store.rows import Claimed
-from fastapi_jobs.store.staging import expire_waiting, stage_due
+from fastapi_jobs.store.staging import keep_time
 from fastapi_jobs.store.tables import (
     SUSPECTED,
     guarded,
@@ -90,9 +89,7 @@ class ClaimJobs(Operation[list[Claimed]]):
     def _claim(self, tx: Transaction, room: Mapping[str, int]) -> list[Claimed]:
         if not worker_lives(tx, self.worker):
             return []
-        stage_due(tx, self.now)
-        expire_waiting(tx, self.now)
-        self.next_due = next_due(tx.connection)
+        self.next_due = keep_time(tx, self.now)
         if self.only is not None:
             return self._claim_by_id(tx, self.only, room)
         if self.idle:
