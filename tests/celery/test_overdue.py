@@ -5,7 +5,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import psutil
@@ -19,23 +21,22 @@ from fastapi_jobs.models import AttemptRecord, JobRecord
 from fastapi_jobs.status import AttemptOutcome
 from fastapi_jobs.store import queries
 from fastapi_jobs.testing.conformance.gate import eventually
-from tests.celery.conftest import Place
+from tests.celery.conftest import Place, settings_of
 from tests.celery.tasks import add, keep_the_gil
 from tests.celery_worker import LIMIT
 
 
 @pytest.fixture
-def pool() -> str:
-    """The one that can end a function."""
-    return "prefork"
+def one_slot(tmp_path: Path, postgres_url: str, broker: str) -> Iterator[Place]:
+    """Its worker runs one job at a time, and nothing again; it has time to beat."""
+    with ExitStack() as stack:
+        yield Place(tmp_path, stack, _settings(postgres_url, broker))
 
 
-@pytest.fixture
-def one_slot(place: Place) -> Place:
-    """A worker of this place runs one job at a time, and nothing again; it has time to beat."""
-    place.settings |= {"retries": 0, "lease_seconds": 15}
-    place.settings["celery"] |= {"concurrency": 1}
-    return place
+def _settings(database_url: str, broker: str) -> dict[str, Any]:
+    settings = settings_of(database_url, broker, "prefork")
+    settings["celery"] |= {"concurrency": 1}
+    return settings | {"retries": 0, "lease_seconds": 15}
 
 
 async def record_of(app: FastAPIJobs, job: Job[None]) -> tuple[JobRecord, list[AttemptRecord]]:
@@ -87,20 +88,20 @@ async def test_it_is_cancelled_where_somebody_wanted_that(one_slot: Place, tmp_p
 
 
 async def test_it_ends_where_it_keeps_everybody_from_writing(
-    sqlite_place: Place, tmp_path: Path
+    tmp_path: Path, sqlite_url: str, broker: str
 ) -> None:
     """The end can be written only once it is killed: others may see its death before that."""
-    sqlite_place.settings |= {"retries": 0, "lease_seconds": 15}
-    sqlite_place.settings["celery"] |= {"pool": "prefork", "concurrency": 1}
-    database = sqlite_place.settings["database_url"].removeprefix("sqlite:///")
-    async with sqlite_place.app() as app:
-        sqlite_place.worker()
-        job = await keep_the_gil.enqueue(str(tmp_path / "pids"), database)
-        assert (await job.wait(LIMIT)).status is JobStatus.FAILED
-        _, attempts = await record_of(app, job)
-        ends = {AttemptOutcome.TIMED_OUT, AttemptOutcome.CRASHED}
-        assert {each.outcome for each in attempts} <= ends
-        assert await (await add.enqueue(1, 2)).result(LIMIT) == 3
+    database = sqlite_url.removeprefix("sqlite:///")
+    with ExitStack() as stack:
+        place = Place(tmp_path, stack, _settings(sqlite_url, broker))
+        async with place.app() as app:
+            place.worker()
+            job = await keep_the_gil.enqueue(str(tmp_path / "pids"), database)
+            assert (await job.wait(LIMIT)).status is JobStatus.FAILED
+            _, attempts = await record_of(app, job)
+            ends = {AttemptOutcome.TIMED_OUT, AttemptOutcome.CRASHED}
+            assert {each.outcome for each in attempts} <= ends
+            assert await (await add.enqueue(1, 2)).result(LIMIT) == 3
 
 
 # The memory between parent and children.
