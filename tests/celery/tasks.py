@@ -69,6 +69,18 @@ def keep_the_gil(note_to: str, database: str = "") -> None:
     note(note_to, str(os.getpid()))
     if database:
         sqlite3.connect(database).execute("BEGIN IMMEDIATE")
+    backtrack()
+
+
+@task(timeout=8)
+def keep_the_gil_longer(note_to: str) -> None:
+    """The same, with time to do something about it."""
+    note(note_to, str(os.getpid()))
+    backtrack()
+
+
+def backtrack() -> None:
+    """Years in C."""
     re.match(r"(a+)+$", "a" * 64 + "b")
 
 

@@ -22,7 +22,7 @@ from fastapi_jobs.status import AttemptOutcome
 from fastapi_jobs.store import queries
 from fastapi_jobs.testing.conformance.gate import eventually
 from tests.celery.conftest import Place, settings_of
-from tests.celery.tasks import add, keep_the_gil
+from tests.celery.tasks import add, keep_the_gil, keep_the_gil_longer
 from tests.celery_worker import LIMIT
 
 
@@ -79,7 +79,7 @@ async def test_it_is_cancelled_where_somebody_wanted_that(one_slot: Place, tmp_p
     pids = tmp_path / "pids"
     async with one_slot.app() as app:
         one_slot.worker()
-        job = await keep_the_gil.enqueue(str(pids))
+        job = await keep_the_gil_longer.enqueue(str(pids))
         await eventually(pids.exists, "it runs")
         await job.cancel()
         assert (await job.wait(LIMIT)).status is JobStatus.CANCELLED
