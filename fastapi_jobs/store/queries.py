@@ -98,6 +98,12 @@ def get_job(connection: Connection, job_id: UUID) -> JobRecord | None:
     return None if row is None else loaded(JobRecord, values(row))
 
 
+def get_jobs(connection: Connection, job_ids: Collection[UUID]) -> list[JobRecord]:
+    """Some jobs as lists show them, oldest first; those that do not exist are absent."""
+    statement = select(*_listed_columns()).where(jobs.c.id.in_(job_ids)).order_by(jobs.c.id)
+    return _records(connection.execute(statement))
+
+
 def get_status(connection: Connection, job_ids: Collection[UUID]) -> dict[UUID, JobStatus]:
     """The statuses of some jobs; those that do not exist are absent."""
     statement = select(jobs.c.id, jobs.c.status).where(jobs.c.id.in_(job_ids))
