@@ -335,6 +335,20 @@ def count_after(
     return int(connection.execute(_count_statement(walk), given | {"scan": cap}).scalar_one())
 
 
+def count_all(
+    connection: Connection, which: JobFilter, cursor: str | None = None, *, cap: int = COUNT_CAP
+) -> tuple[int, bool]:
+    """How many jobs there are, of those that come after `cursor`, oldest first; and whether these
+    are all: counting stops at `cap` rows of the condition that leads.
+    """
+    after = None if cursor is None else read_cursor(cursor)
+    walk, given = walk_of(connection.dialect.name, which, newest=False, after=after)
+    given |= {"scan": cap + 1, "edge": cap}
+    number = int(connection.execute(_count_statement(walk), given).scalar_one())
+    is_all = connection.execute(_edge_statement(walk, walk.leads[0]), given).first() is None
+    return min(number, cap), is_all
+
+
 def _listed_columns() -> list[ColumnElement[Any]]:
     short = func.substr(jobs.c.error, 1, ERROR_IN_LISTS).label("error")
     left_out = {"args", "result"}
