@@ -52,10 +52,10 @@ class Wish:
 
     @property
     def query(self) -> dict[str, Any]:
-        """What an address or a form says to mean all that match."""
-        assert self.asked.until is not None
-        until = written(self.asked.until)
-        return {**self.asked.query, "action": self.action.value, "all": "1", "until": until}
+        """What an address or a form says to mean this, but for the chosen ones and the cursor."""
+        every = {} if self.ids else {"all": "1"}
+        until = {} if self.asked.until is None else {"until": written(self.asked.until)}
+        return {**self.asked.query, "action": self.action.value, **every, **until}
 
 
 @dataclass(frozen=True, slots=True)

@@ -191,7 +191,8 @@ async def test_the_permission_hook_is_asked_about_each_job(sqlite_url: str) -> N
         return action is not Action.CANCEL or (job is not None and job.queue == "mail")
 
     jobs, app = make_jobs(sqlite_url, dispatch=False), FastAPI()
-    jobs.init_app(app, permission=permission)
+    jobs.init_app(app, admin=False)
+    jobs.mount_admin(app, permission=permission)
     async with app.router.lifespan_context(app):
         site = Site(app, jobs)
         await made(site, 3, queue="mail")

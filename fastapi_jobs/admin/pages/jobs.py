@@ -5,14 +5,16 @@ from typing import Any
 
 from sqladmin import Flash
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 
-from fastapi_jobs.admin import bulk, listed
+from fastapi_jobs.admin import bulk, exporting, listed
 from fastapi_jobs.admin.asking import read_asked
 from fastapi_jobs.admin.bulk import Nonsense, Wish
+from fastapi_jobs.admin.exporting import Write
 from fastapi_jobs.admin.visit import Page, change, page
 from fastapi_jobs.api.access import Action
 from fastapi_jobs.api.many import BulkAction, ManyChanges, May, Outcome
+from fastapi_jobs.clock import utc_now
 from fastapi_jobs.handle import job_of
 from fastapi_jobs.models import JobRecord
 from fastapi_jobs.registry import registry
@@ -52,6 +54,17 @@ class JobsPage(Page):
             show=listed,
         )
 
+    @page("/jobs/export.csv", Action.LIST)
+    async def export_csv(self, request: Request) -> Response:
+        """The jobs that match, for a spreadsheet."""
+        head = exporting.csv_head()
+        return self._export(request, "csv", "text/csv", exporting.as_csv, head)
+
+    @page("/jobs/export.jsonl", Action.LIST)
+    async def export_json(self, request: Request) -> Response:
+        """The jobs that match, one JSON object a line."""
+        return self._export(request, "jsonl", "application/x-ndjson", exporting.as_json_lines)
+
     @page(CHANGE, Action.BULK)
     async def confirm_change(self, request: Request) -> Response:
         """How many jobs a change concerns, and the question whether to make it."""
@@ -85,6 +98,21 @@ class JobsPage(Page):
             return JSONResponse(asdict(out))
         Flash.success(request, bulk.told(wish.action, out))
         return RedirectResponse(self._after(request, wish, out), 303)
+
+    def _export(
+        self, request: Request, ending: str, media_type: str, write: Write, head: bytes = b""
+    ) -> Response:
+        asked = read_asked(request.query_params)
+        if asked.notices:
+            # The list says what was left out; a file could not.
+            address = self.site.url(request, self.path, _plain(request))
+            return RedirectResponse(address, 303)
+        name = f"jobs-{utc_now():%Y%m%d-%H%M%S}.{ending}"
+        return StreamingResponse(
+            exporting.written(self.site.runtime.store, asked.which, write, head),
+            media_type=media_type,
+            headers={"Content-Disposition": f'attachment; filename="{name}"'},
+        )
 
     async def _changed(self, request: Request, wish: Wish) -> Outcome:
         about: dict[str, Any] = {"filter": {**wish.asked.query}}
@@ -140,3 +168,8 @@ class JobsPage(Page):
     async def _queues(self) -> list[str]:
         rows = await self.site.runtime.store.read(queries.get_queues)
         return sorted({*self.site.runtime.settings.queues, *(each.name for each in rows)})
+
+
+def _plain(request: Request) -> dict[str, list[str]]:
+    given = request.query_params
+    return {name: given.getlist(name) for name in given}

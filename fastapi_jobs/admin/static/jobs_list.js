@@ -88,7 +88,8 @@ const run = {
   async chunk() {
     const body = new FormData(this.form);
     body.set("limit", CHUNK);
-    const answer = await fetch(this.form.action, { method: "POST", body: new URLSearchParams(body), headers: { Accept: "application/json" } });
+    // As an attribute: as a property it is the field of this name.
+    const answer = await fetch(this.form.getAttribute("action"), { method: "POST", body: new URLSearchParams(body), headers: { Accept: "application/json" } });
     if (!answer.ok || answer.redirected) throw new Error(`the server answered ${answer.status}`);
     const out = await answer.json();
     for (const name of Object.keys(this.sum)) this.sum[name] += out[name];
