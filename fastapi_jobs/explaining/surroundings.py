@@ -95,6 +95,10 @@ class Surroundings:
 
     def runs(self, worker: Able, lane: Lane) -> bool:
         """Whether a worker would claim jobs of this lane."""
+        return not worker.record.quiet and self.could_run(worker, lane)
+
+    def could_run(self, worker: Able, lane: Lane) -> bool:
+        """The same of a worker that nobody quieted."""
         backend = self.resolve(lane)
         return worker.runs(lane, backend, carrier(self.settings, lane.queue, backend))
 

@@ -207,7 +207,7 @@ def _open_to() -> PreparedQuery:
     return PreparedQuery(("worker", "queue", "same_queue"), _held(statement))
 
 
-_ROW_OF_WORKER = select(workers.c.id).where(workers.c.id == bindparam("worker"))
+_ROW_OF_WORKER = select(workers.c.id).where(workers.c.id == bindparam("worker"), ~workers.c.quiet)
 
 
 def _held(statement: Select[Any]) -> Select[Any]:
@@ -215,7 +215,9 @@ def _held(statement: Select[Any]) -> Select[Any]:
 
 
 def worker_lives(tx: Transaction, worker: UUID) -> bool:
-    """Whether the worker's row is there, and keep it there until the commit (law 5)."""
+    """Whether the worker may claim: its row is there, and stays until the commit (law 5), and
+    nobody quieted it.
+    """
     return tx.finds(_lives(), (tx.encode_id(worker),))
 
 
