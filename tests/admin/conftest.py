@@ -159,7 +159,8 @@ def pytest_runtest_makereport(
     if report.when == "call" and report.failed:
         folder = Path(tempfile.gettempdir()) / "fastapi-jobs-screenshots"
         name = re.sub(r"[^-.\w]+", "_", item.name)
-        for number, page in enumerate(item.stash[PAGES] if PAGES in item.stash else ()):
+        pages: list[Page] = item.stash.get(PAGES, [])
+        for number, page in enumerate(pages):
             path = folder / f"{name}-{number}.png"
             page.screenshot(path=path, full_page=True)
             report.sections.append(("screenshot", f"{path} of {page.url}"))
