@@ -32,11 +32,16 @@ from fastapi_jobs.errors import FastAPIJobsError
 from fastapi_jobs.making_way import DRAIN_SECONDS, REST_SECONDS
 from fastapi_jobs.registry import registry
 from fastapi_jobs.runtime import Runtime
+from fastapi_jobs.store.publishing import Unpublish
 from fastapi_jobs.store.store import store_of
+from fastapi_jobs.store.workers import is_quiet
 
 logger = logging.getLogger("fastapi_jobs.celery")
 
 START_SECONDS = 60.0
+QUIET_SECONDS = 1.0
+"""How long the slot of a quieted worker that got a message takes no other."""
+
 DEATH_SECONDS = 5.0
 """How long a process that must end tries to sign off."""
 
@@ -104,7 +109,22 @@ class Host:
                 did = await run_named(dispatcher, job_id, name, seconds, self._may_go_on)
         if relay is not None:
             relay.claimed(self._backend.slots)
+        if not did:
+            await self._give_back_if_quiet(job_id)
         return did
+
+    async def _give_back_if_quiet(self, job_id: UUID) -> None:
+        """A quieted worker still gets messages: others are told anew of the job, and this slot
+        rests, so that they get it.
+        """
+        store, worker, relay = self._runtime.store, self._runtime.worker, self._runtime.relay
+        own = None if worker is None else worker.id
+        if own is None or not await store.read(is_quiet, own):
+            return
+        await store.write(Unpublish([job_id]))
+        if relay is not None:
+            relay.wake()
+        await asyncio.sleep(QUIET_SECONDS)
 
     def _may_go_on(self) -> bool:
         """Whether a slot may run more than its message named."""

@@ -23,6 +23,7 @@ class ReasonCode(StrEnum):
     BACKEND_FULL = "backend_full"
     BEHIND = "behind"
     NO_WORKER = "no_worker"
+    QUIET = "quiet"
     UNKNOWN_TASK = "unknown_task"
     QUEUE_UNSERVED = "queue_unserved"
     BACKEND_UNSERVED = "backend_unserved"

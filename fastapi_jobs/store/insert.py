@@ -200,14 +200,14 @@ def _open_to() -> PreparedQuery:
     """The worker's row, held until the commit, if the queue has no restriction and nobody waits."""
     restricted = exists().where(
         queues.c.name == bindparam("queue"),
-        (queues.c.paused.is_(True)) | (queues.c.max_running.is_not(None)),
+        (queues.c.paused.is_(True)) | (queues.c.max_running > literal_column("0")),
     )
     ahead = exists().where(QUEUED, jobs.c.queue == bindparam("same_queue"))
     statement = _ROW_OF_WORKER.where(~restricted, ~ahead)
     return PreparedQuery(("worker", "queue", "same_queue"), _held(statement))
 
 
-_ROW_OF_WORKER = select(workers.c.id).where(workers.c.id == bindparam("worker"))
+_ROW_OF_WORKER = select(workers.c.id).where(workers.c.id == bindparam("worker"), ~workers.c.quiet)
 
 
 def _held(statement: Select[Any]) -> Select[Any]:
@@ -215,7 +215,9 @@ def _held(statement: Select[Any]) -> Select[Any]:
 
 
 def worker_lives(tx: Transaction, worker: UUID) -> bool:
-    """Whether the worker's row is there, and keep it there until the commit (law 5)."""
+    """Whether the worker may claim: its row is there, and stays until the commit (law 5), and
+    nobody quieted it.
+    """
     return tx.finds(_lives(), (tx.encode_id(worker),))
 
 
