@@ -89,7 +89,7 @@ async def test_pages_are_cut_and_go_on(site: Site, login: Login) -> None:
     ],
 )
 async def test_filters(site: Site, login: Login, query: dict[str, str], shown: set[str]) -> None:
-    await note(site, "otto", "mail", '{"reason":"<b>x</b>","max_running":0}')
+    await note(site, "otto", "mail", '{"reason":"<b>x</b>","max_running":0,"priority":null}')
     await note(site, "otto", "reports")
     await note(site, "vera", "web")
     page = (await (await login("admin")).get("/audit", params=query)).text
@@ -98,6 +98,7 @@ async def test_filters(site: Site, login: Login, query: dict[str, str], shown: s
     if "mail" in shown:
         assert "reason: <strong>&lt;b&gt;x&lt;/b&gt;</strong>" in page
         assert "max running: <strong>0</strong>" in page
+        assert "priority: <strong>by the settings</strong>" in page
 
 
 async def test_a_cursor_that_makes_no_sense_is_ignored_with_a_notice(

@@ -41,7 +41,7 @@
       readout.textContent = "";
       return;
     }
-    const clock = new Date(data.starts[at] * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+    const clock = new Date(data.starts[at] * 1000).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
     readout.textContent = `${clock}: ${OUTCOMES.map((each) => `${whole(data.ended[each][at])} ${each}`).join(", ")}`;
   }
 
