@@ -1,6 +1,7 @@
 """By which rules jobs are claimed: the backend of a lane, and the limits on tasks and queues."""
 
 from collections.abc import Callable
+from functools import partial
 
 from fastapi_jobs.conf import Settings
 from fastapi_jobs.registry import TaskDefinition, registry
@@ -26,12 +27,13 @@ def backend_of_lane(settings: Settings, lane: Lane) -> str | None:
 
 def claim_rules(settings: Settings, resolve: Callable[[Lane], str | None]) -> ClaimRules:
     """The limits that settings and tasks declare, for the lanes that `resolve` knows."""
+    return ClaimRules(resolve, _task_limit, partial(declared_limits, settings))
 
-    def queue_limits(queue: str) -> QueueLimits:
-        declared = settings.queue(queue)
-        return QueueLimits(declared.max_running, declared.priority, declared.paused)
 
-    return ClaimRules(resolve, _task_limit, queue_limits)
+def declared_limits(settings: Settings, queue: str) -> QueueLimits:
+    """What the settings say of a queue."""
+    declared = settings.queue(queue)
+    return QueueLimits(declared.max_running, declared.priority, declared.paused)
 
 
 def _task_limit(task: str) -> int | None:

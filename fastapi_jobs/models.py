@@ -17,10 +17,13 @@ from sqlalchemy import (
     TextClause,
     UnaryExpression,
     desc,
+    false,
     text,
 )
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
+
+from fastapi_jobs.clock import uuid7
 
 TABLE_PREFIX = "fastapi_jobs_"
 
@@ -207,6 +210,8 @@ class WorkerRecord(Base, table=True):
     running: int = 0
     started_at: datetime
     heartbeat_at: datetime
+    quiet: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
+    """A person wants it to claim nothing more."""
 
 
 class QueueRecord(Base, table=True):
@@ -220,7 +225,28 @@ class QueueRecord(Base, table=True):
     paused_by: str | None = Field(default=None, sa_type=String(200))
     pause_reason: str | None = Field(default=None, sa_type=Text)
     max_running: int | None = None
+    """0 is no limit, whatever the settings say."""
     priority: int | None = Field(default=None, sa_type=SmallInteger)
+
+
+class AuditRecord(Base, table=True):
+    """What a person changed, and from where."""
+
+    __tablename__: ClassVar[str] = "fastapi_jobs_audit"
+    __table_args__ = (
+        Index("fastapi_jobs_audit_who", "who", "id"),
+        _where("fastapi_jobs_audit_target", "target IS NOT NULL", "target", "id"),
+    )
+
+    id: UUID = Field(default_factory=uuid7, primary_key=True)
+    at: datetime
+    who: str = Field(sa_type=String(200))
+    action: str = Field(sa_type=String(50))
+    target: str | None = Field(default=None, sa_type=String(200))
+    """What was changed: a job's id, the name of a queue."""
+    details: str | None = Field(default=None, sa_type=Text)
+    """The rest, as JSON."""
+    address: str | None = Field(default=None, sa_type=String(100))
 
 
 class IdempotencyRecord(Base, table=True):

@@ -11,6 +11,7 @@ from fastapi_jobs.api.access import Access, AccessOf, Scope
 from fastapi_jobs.api.problems import Code, ProblemError
 from fastapi_jobs.api.schemas import WorkerOut, worker_out
 from fastapi_jobs.checks import queue_of
+from fastapi_jobs.claiming import declared_limits
 from fastapi_jobs.clock import utc_now
 from fastapi_jobs.conf import Settings
 from fastapi_jobs.errors import did_you_mean
@@ -20,6 +21,7 @@ from fastapi_jobs.options import DEFAULT_QUEUE
 from fastapi_jobs.registry import registry
 from fastapi_jobs.status import JobStatus
 from fastapi_jobs.store import queries, stats
+from fastapi_jobs.store.lanes import in_force
 from fastapi_jobs.store.queries import COUNT_CAP
 from fastapi_jobs.store.queues import PauseQueue, ResumeQueue
 from fastapi_jobs.store.stats import QueueCounts
@@ -164,16 +166,16 @@ def queue_out(
     is_staff: bool,
 ) -> QueueOut:
     """A queue as its row and the settings have it; what people changed wins."""
-    declared, row = settings.queue(name), row or QueueRecord(name=name)
+    limits, row = in_force(declared_limits(settings, name), row), row or QueueRecord(name=name)
     return QueueOut(
         **_queue_stats(name, found).model_dump(),
-        paused=declared.paused if row.paused is None else row.paused,
+        paused=limits.paused,
         paused_at=row.paused_at,
         paused_by=row.paused_by if is_staff else None,
         pause_reason=row.pause_reason if is_staff else None,
-        backend=declared.backend,
-        max_running=declared.max_running if row.max_running is None else row.max_running,
-        priority=declared.priority if row.priority is None else row.priority,
+        backend=settings.queue(name).backend,
+        max_running=limits.max_running,
+        priority=limits.priority,
     )
 
 

@@ -9,12 +9,12 @@ from uuid import UUID
 
 from fastapi_jobs.backends.celery_queues import carrier
 from fastapi_jobs.checks.running import is_stale
-from fastapi_jobs.claiming import effective_backend
+from fastapi_jobs.claiming import declared_limits, effective_backend
 from fastapi_jobs.conf import Settings
 from fastapi_jobs.models import QueueRecord, WorkerRecord
 from fastapi_jobs.registry import registry
 from fastapi_jobs.store.explain import Rivals, Running, Standing
-from fastapi_jobs.store.lanes import Lane, QueueLimits
+from fastapi_jobs.store.lanes import Lane, QueueLimits, in_force
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +100,7 @@ class Surroundings:
 
     def limits(self, queue: str) -> QueueLimits:
         """A queue's limits; what a person changed wins over the settings."""
-        declared, row = self.settings.queue(queue), self.rows.get(queue)
-        if row is None:
-            return QueueLimits(declared.max_running, declared.priority, declared.paused)
-        return QueueLimits(
-            declared.max_running if row.max_running is None else row.max_running,
-            declared.priority if row.priority is None else row.priority,
-            declared.paused if row.paused is None else row.paused,
-        )
+        return in_force(declared_limits(self.settings, queue), self.rows.get(queue))
 
     def task_limit(self, task: str) -> int | None:
         """How many jobs of a task run at a time."""

@@ -200,7 +200,7 @@ def _open_to() -> PreparedQuery:
     """The worker's row, held until the commit, if the queue has no restriction and nobody waits."""
     restricted = exists().where(
         queues.c.name == bindparam("queue"),
-        (queues.c.paused.is_(True)) | (queues.c.max_running.is_not(None)),
+        (queues.c.paused.is_(True)) | (queues.c.max_running > literal_column("0")),
     )
     ahead = exists().where(QUEUED, jobs.c.queue == bindparam("same_queue"))
     statement = _ROW_OF_WORKER.where(~restricted, ~ahead)

@@ -13,6 +13,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 
+from fastapi_jobs.models import QueueRecord
 from fastapi_jobs.status import JobStatus
 from fastapi_jobs.store.prepared import PreparedQuery
 from fastapi_jobs.store.tables import (
@@ -80,7 +81,7 @@ def suspect_waits(connection: Connection, rules: ClaimRules) -> bool:
     lanes = [Lane(*row) for row in connection.execute(suspected)]
     return any(
         rules.resolve(lane) is not None
-        and not _in_force(rules.queue_limits(lane.queue), rows.get(lane.queue)).paused
+        and not in_force(rules.queue_limits(lane.queue), rows.get(lane.queue)).paused
         for lane in lanes
     )
 
@@ -102,12 +103,12 @@ def _queue_rows() -> PreparedQuery:
     return PreparedQuery((), select(*_QUEUE_COLUMNS))
 
 
-def _in_force(declared: QueueLimits, row: _QueueRow | None) -> QueueLimits:
+def in_force(declared: QueueLimits, row: _QueueRow | QueueRecord | None) -> QueueLimits:
     """A queue's limits: what a person changed wins over the settings."""
     if row is None:
         return declared
     return QueueLimits(
-        max_running=declared.max_running if row.max_running is None else row.max_running,
+        max_running=declared.max_running if row.max_running is None else row.max_running or None,
         priority=declared.priority if row.priority is None else row.priority,
         paused=declared.paused if row.paused is None else bool(row.paused),
     )
@@ -184,7 +185,7 @@ class Limits:
         return chosen
 
     def _limits(self, queue: str) -> QueueLimits:
-        return _in_force(self.rules.queue_limits(queue), self._rows.get(queue))
+        return in_force(self.rules.queue_limits(queue), self._rows.get(queue))
 
     def room(self, lane: Lane) -> int:
         """How many more of this lane may run, over all processes."""

@@ -10,6 +10,7 @@ from sqlalchemy.orm import class_mapper
 from fastapi_jobs.models import (
     LISTED_STATUS,
     AttemptRecord,
+    AuditRecord,
     Base,
     IdempotencyRecord,
     JobRecord,
@@ -34,6 +35,7 @@ workers = _table(WorkerRecord)
 queues = _table(QueueRecord)
 tags = _table(TagRecord)
 idempotency = _table(IdempotencyRecord)
+audit = _table(AuditRecord)
 
 
 def status_text(status: JobStatus) -> ColumnElement[str]:
