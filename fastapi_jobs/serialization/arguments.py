@@ -176,7 +176,8 @@ class ArgumentsCodec:
         if one.is_variadic:
             return ModelField(default_factory=_EMPTY[one.kind], **alias)
         try:
-            self._fields.write({one.name: one.default})
+            # Alone: with the others, those that a call cannot leave out would be missing.
+            ExactFields("Default", {one.name: Field(one.value_type)}).write({one.name: one.default})
         except Unfaithful:  # a default that JSON cannot show
             return ModelField(default_factory=lambda: one.default, **alias)
         return ModelField(default=one.default, **alias)
