@@ -23,6 +23,8 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 
@@ -61,8 +63,23 @@ async def refuse_strangers(request: Request) -> None:
         )
 
 
+def refuse_embedding(request: Request) -> None:
+    """Another site may lead a person here, but not load a page of ours into one of its own.
+
+    Raises:
+        HTTPException: 403.
+    """
+    is_foreign = request.headers.get("sec-fetch-site") in ("cross-site", "same-site")
+    is_led = (
+        request.headers.get("sec-fetch-mode") == "navigate"
+        and request.headers.get("sec-fetch-dest") == "document"
+    )
+    if is_foreign and not is_led:
+        raise HTTPException(403, "Another site asked for this page, not you.")
+
+
 class SecurityHeaders:
-    """ASGI middleware: our headers on every answer; pages are kept by nobody."""
+    """ASGI middleware: our headers on every answer; only static files are kept by browsers."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -73,8 +90,6 @@ class SecurityHeaders:
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
-                if headers.get("Content-Type", "").startswith("text/html"):
-                    headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
         await self.app(scope, receive, send_with_headers)

@@ -16,11 +16,16 @@ from fastapi_jobs.admin.passwords import is_password
 from fastapi_jobs.admin.roles import User
 from fastapi_jobs.admin.throttle import Throttle
 from fastapi_jobs.api.guard import OPEN_ENVIRONMENTS
+from fastapi_jobs.clock import utc_now
 from fastapi_jobs.conf import Settings
+from fastapi_jobs.conf.model import AdminUser
 
 logger = logging.getLogger("fastapi_jobs.admin")
 
+LONGEST_NAME = 100
 COOKIE = "fastapi_jobs_admin"
+INSIDE = "jobs_admin_inside"
+"""Marks a request that the host's login let in."""
 LIVE_HEADER = "x-jobs-live"
 """A page's own look at itself: it must not be sent elsewhere unseen."""
 
@@ -36,6 +41,7 @@ class SettingsLogin(AuthenticationBackend):
 
     def __init__(self, settings: Settings) -> None:
         self._users = settings.admin.users
+        self._session_seconds = settings.admin.session_seconds
         super().__init__(
             secret_key=_session_key(settings),
             session_cookie=COOKIE,
@@ -54,25 +60,32 @@ class SettingsLogin(AuthenticationBackend):
         """Check a name and a password; False is wrong, and the reason is in the request's state."""
         form = await request.form()
         name, password = str(form.get("username", "")), str(form.get("password", ""))
-        keys = (f"user:{name}", f"from:{address_of(request)}")
+        keys = (f"user:{name[:LONGEST_NAME]}", f"from:{address_of(request)}")
         wait = self._throttle.wait(*keys)
         if wait > 0:
             request.state.login_error = f"Too many tries. Try again in {wait:.0f} s."
             request.state.login_status = 429
             return False
+        # Counted before it is known: many tries at the same moment are many tries.
+        self._throttle.failed(*keys)
         user = self._users.get(name)
-        right = await is_password(password, None if user is None else user.password_hash)
-        if user is None or not right:
-            self._throttle.failed(*keys)
-            logger.warning("a login as %r from %s failed", name[:100], address_of(request))
+        if not await self._is_right(user, password) or user is None:
+            logger.warning("a login as %r from %s failed", name[:LONGEST_NAME], address_of(request))
             request.state.login_error = WRONG
             return False
         self._throttle.succeeded(*keys)
+        until = utc_now().timestamp() + self._session_seconds
         request.session.clear()
-        request.session.update(user=name, stamp=_stamp(user.password_hash))
+        request.session.update(user=name, stamp=_stamp(user.password_hash), until=until)
         request.session[TOKEN] = secrets.token_urlsafe(24)
         logger.info("%r logged in from %s", name, address_of(request))
         return True
+
+    async def _is_right(self, user: AdminUser | None, password: str) -> bool:
+        # A name that nobody has costs as much work as one that somebody has.
+        others = (each.password_hash for each in self._users.values())
+        hashed = next(others, None) if user is None else user.password_hash
+        return hashed is not None and await is_password(password, hashed)
 
     async def logout(self, request: Request) -> Response | bool:
         """Forget who this was."""
@@ -95,12 +108,44 @@ class SettingsLogin(AuthenticationBackend):
             return None
         if not hmac.compare_digest(request.session.get("stamp", ""), _stamp(user.password_hash)):
             return None
+        # The cookie's own age begins again whenever the session changes.
+        if request.session.get("until", 0) <= utc_now().timestamp():
+            return None
         return User(name, user.role)
 
     async def get_user_id(self, request: Request) -> Any:
         """The name, for SQLAdmin."""
         user = self.user_of(request)
         return None if user is None else user.name
+
+
+class HostLogin(AuthenticationBackend):
+    """The host's own login in front of our site: a no leads to our login page, by a path."""
+
+    def __init__(self, theirs: AuthenticationBackend) -> None:
+        self._theirs = theirs
+        self.middlewares = theirs.middlewares
+
+    async def login(self, request: Request) -> Response | bool:
+        """Theirs."""
+        return await self._theirs.login(request)
+
+    async def logout(self, request: Request) -> Response | bool:
+        """Theirs."""
+        return await self._theirs.logout(request)
+
+    async def authenticate(self, request: Request) -> Response | bool:
+        """Theirs; SQLAdmin itself answers a no by an absolute address, which a proxy may spoil."""
+        answer = await self._theirs.authenticate(request)
+        if answer is True:
+            setattr(request.state, INSIDE, True)
+            return True
+        is_way = isinstance(answer, Response) and LIVE_HEADER not in request.headers
+        return answer if is_way else to_login(request)
+
+    async def get_user_id(self, request: Request) -> Any:
+        """Theirs."""
+        return await self._theirs.get_user_id(request)
 
 
 def to_login(request: Request) -> Response:

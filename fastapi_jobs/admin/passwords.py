@@ -1,7 +1,7 @@
 """Passwords of the admin site, hashed by argon2."""
 
 import asyncio
-from functools import cache
+from concurrent.futures import ThreadPoolExecutor
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -10,7 +10,7 @@ SHORTEST = 8
 AT_ONCE = 2
 """How many are checked at a time: each takes 64 MB and a core for a moment, on purpose."""
 
-_turns = asyncio.Semaphore(AT_ONCE)
+_turns = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="fastapi_jobs_password")
 
 
 def hash_password(password: str) -> str:
@@ -18,19 +18,13 @@ def hash_password(password: str) -> str:
     return PasswordHasher().hash(password)
 
 
-async def is_password(password: str, hashed: str | None) -> bool:
-    """Whether this is the password of that hash; without one it takes as long to say no."""
-    async with _turns:
-        return await asyncio.to_thread(_verify, password, hashed)
+async def is_password(password: str, hashed: str) -> bool:
+    """Whether this is the password of that hash."""
+    return await asyncio.get_running_loop().run_in_executor(_turns, _verify, password, hashed)
 
 
-def _verify(password: str, hashed: str | None) -> bool:
+def _verify(password: str, hashed: str) -> bool:
     try:
-        return PasswordHasher().verify(hashed or _nobodys(), password) and hashed is not None
+        return PasswordHasher().verify(hashed, password)
     except (VerificationError, InvalidHashError):
         return False
-
-
-@cache
-def _nobodys() -> str:
-    return hash_password("nobody's")

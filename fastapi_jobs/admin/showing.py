@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
+from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from fastapi_jobs.admin.visit import Site
 from fastapi_jobs.clock import utc_now
 from fastapi_jobs.status import JobStatus
 
+STOCK_VERSION = version("sqladmin")
 LONGEST = 20_000
 """Characters of one text on a page; the rest is cut with a mark."""
 
@@ -46,7 +48,7 @@ def add_to(environment: Environment, site: Site) -> None:
 
     @pass_context
     def stock(context: Context, name: str) -> str:
-        return site.url(context["request"], f"/statics/{name}")
+        return site.url(context["request"], f"/statics/{name}", {"v": STOCK_VERSION})
 
     environment.globals.update(
         url=url, static=static, stock=stock, status_icons=STATUS_ICONS, statuses=list(JobStatus)

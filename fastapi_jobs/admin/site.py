@@ -1,5 +1,6 @@
 """One admin site: SQLAdmin's shell around our pages, on its own or inside the host's."""
 
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from sqladmin.application import BaseAdmin
 from sqladmin.authentication import AuthenticationBackend
 from sqladmin.templating import Jinja2Templates
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount
@@ -18,14 +19,21 @@ from starlette.types import ASGIApp
 
 from fastapi_jobs.admin import showing
 from fastapi_jobs.admin.guard import SecurityHeaders, refuse_strangers, token_of
-from fastapi_jobs.admin.login import SettingsLogin
+from fastapi_jobs.admin.login import INSIDE, HostLogin, SettingsLogin
 from fastapi_jobs.admin.pages import PAGES
 from fastapi_jobs.admin.visit import Site
 from fastapi_jobs.api.access import Permission
 from fastapi_jobs.runtime import Runtime
 
+TITLES = {
+    403: "You may not do this",
+    404: "There is no such page",
+    422: "That makes no sense here",
+    500: "Something went wrong",
+    503: "The jobs cannot be reached now",
+}
 STATIC = Path(__file__).parent / "static"
-KEPT = ("statics", "index", "login")
+KEPT = ("index", "login")
 """The routes of SQLAdmin's that our own site has; its logout and its forms have no protection."""
 
 
@@ -38,14 +46,15 @@ class JobsAdmin(Admin):
             app,
             base_url="/",
             title=site.title,
-            middlewares=[Middleware(SecurityHeaders)],
             authentication_backend=login,
         )
         routes: list[BaseRoute] = [
             each for each in self.admin.router.routes if getattr(each, "name", "") in KEPT
         ]
-        self.admin.router.routes = routes
+        stock = Static(packages=["sqladmin"])
+        self.admin.router.routes = [Mount("/statics", app=stock, name="statics"), *routes]
         self.admin.add_route("/logout", self.logout, methods=["POST"], name="logout")
+        self.admin.exception_handlers = {HTTPException: self.refusal, Exception: self.crash}
 
     def init_templating_engine(self) -> Jinja2Templates:
         """The host's templates win over ours, and ours over SQLAdmin's."""
@@ -53,8 +62,35 @@ class JobsAdmin(Admin):
         theirs = templates.env.loader
         assert isinstance(theirs, ChoiceLoader)
         host, *stock = theirs.loaders
-        templates.env.loader = ChoiceLoader([host, our_templates(), _own_site(), *stock])
+        templates.env.loader = ChoiceLoader([host, our_templates(), *stock])
         return templates
+
+    async def refusal(self, request: Request, error: Exception) -> Response:
+        """The page of a 403, a 404, a 422 or a 503."""
+        assert isinstance(error, HTTPException)
+        answer = await self.error_page(request, error.status_code, error.detail)
+        answer.headers.update(error.headers or {})
+        return answer
+
+    async def crash(self, request: Request, error: Exception) -> Response:
+        """The page of what should not happen; the log has what did."""
+        return await self.error_page(request, 500, "The log of the app has the traceback.")
+
+    async def error_page(self, request: Request, status: int, message: str) -> Response:
+        """An error, with the menu for whoever is logged in."""
+        user = self.site.user_of(request)
+        is_inside = user is not None or getattr(request.state, INSIDE, False)
+        context = {
+            "layout": "jobs_admin/layout.html" if is_inside else "jobs_admin/bare.html",
+            "site": self.site,
+            "user": user,
+            "status": status,
+            "title": TITLES.get(status) or HTTPStatus(status).phrase,
+            "message": message,
+        }
+        return await self.templates.TemplateResponse(
+            request, "jobs_admin/error.html", context, status_code=status
+        )
 
     async def index(self, request: Request) -> Response:
         """The first page is the overview."""
@@ -99,11 +135,6 @@ def our_templates() -> PrefixLoader:
     return PrefixLoader({"jobs_admin": PackageLoader("fastapi_jobs.templates", "jobs_admin")})
 
 
-def _own_site() -> PrefixLoader:
-    """What SQLAdmin itself renders on our own site."""
-    return PrefixLoader({"sqladmin": PackageLoader("fastapi_jobs.templates", "own_site")})
-
-
 def add_pages(admin: BaseAdmin, site: Site) -> None:
     """Put our pages, static files and words for templates into an SQLAdmin."""
     showing.add_to(admin.templates.env, site)
@@ -130,8 +161,9 @@ def own_site(
     """An app that is our site and nothing else."""
     site = Site(runtime, title_of(runtime), permission, is_own=True)
     inner = Starlette()
-    add_pages(JobsAdmin(inner, site, login or SettingsLogin(runtime.settings)), site)
-    return inner
+    guard = SettingsLogin(runtime.settings) if login is None else HostLogin(login)
+    add_pages(JobsAdmin(inner, site, guard), site)
+    return SecurityHeaders(inner)
 
 
 def join(admin: Admin, runtime: Runtime, permission: Permission | None) -> None:

@@ -2,6 +2,7 @@
 
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 FREE_TRIES = 5
@@ -22,12 +23,13 @@ class Throttle:
     Each process counts its own.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._failures: OrderedDict[str, _Failures] = OrderedDict()
 
     def wait(self, *keys: str) -> float:
         """Seconds until a try is allowed again; 0 is now."""
-        now = time.monotonic()
+        now = self._clock()
         return max((self._wait(each, now) for each in keys), default=0.0)
 
     def _wait(self, key: str, now: float) -> float:
@@ -39,7 +41,7 @@ class Throttle:
 
     def failed(self, *keys: str) -> None:
         """A try failed."""
-        now = time.monotonic()
+        now = self._clock()
         for key in keys:
             found = self._failures.setdefault(key, _Failures())
             if now - found.last > FORGET_SECONDS:

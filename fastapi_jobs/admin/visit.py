@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from fastapi_jobs.admin.guard import refuse_strangers
+from fastapi_jobs.admin.guard import refuse_embedding, refuse_strangers
 from fastapi_jobs.admin.roles import User
 from fastapi_jobs.api.access import Action, Permission, ask, forbidden
 from fastapi_jobs.api.problems import ProblemError, problem_of
@@ -22,8 +22,10 @@ from fastapi_jobs.errors import FastAPIJobsError, JobNotFound, StoreUnavailable
 from fastapi_jobs.handle import Job
 from fastapi_jobs.runtime import Runtime
 from fastapi_jobs.store.transaction import Operation
+from fastapi_jobs.wording import cut
 
 R = TypeVar("R")
+LONGEST_FLASH = 1000
 Handler = Callable[..., Awaitable[Response]]
 
 
@@ -93,6 +95,18 @@ class Page(BaseView):
     site: ClassVar[Site]
     path: ClassVar[str]
     """Where its first page is, on the site."""
+    action: ClassVar[Action | None] = None
+    """What its first page needs."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        ours = [each for each in vars(cls).values() if hasattr(each, "action")]
+        cls.action = next((each.action for each in ours if each.path == cls.path), cls.action)
+
+    def is_visible(self, request: Request) -> bool:
+        """In the menu of whoever may see it, as far as roles say."""
+        user = self.site.user_of(request)
+        return user is None or self.action is None or user.may(self.action)
 
     def is_current(self, request: Request) -> bool:
         """Whether the page that is shown belongs to it."""
@@ -134,6 +148,8 @@ def _exposed(path: str, method: str, action: Action) -> Callable[[Handler], Any]
         async def answer(self: Page, request: Request) -> Response:
             if method == "POST":
                 await refuse_strangers(request)
+            else:
+                refuse_embedding(request)
             await self.site.demand(request, action)
             runtime = self.site.runtime
             chosen = choose(runtime)
@@ -147,6 +163,7 @@ def _exposed(path: str, method: str, action: Action) -> Callable[[Handler], Any]
             finally:
                 unchoose(chosen)
 
+        answer.action, answer.path = action, path  # type: ignore[attr-defined]
         name = f"fastapi_jobs_{handler.__name__}"
         return expose(path, methods=[method], identity=name, include_in_schema=False)(answer)
 
@@ -165,7 +182,8 @@ async def _told(
         raise error
     if not is_change:
         raise problem
-    Flash.error(request, sentence_of(problem))
+    # The message travels in a cookie, which browsers drop when it is long.
+    Flash.error(request, cut(sentence_of(problem), LONGEST_FLASH))
     return await view.back(request, "/")
 
 

@@ -37,6 +37,7 @@ def clashes(settings: Settings) -> Iterator[Clash]:
             "must differ from api_prefix.",
             f'Set admin_prefix = "{settings.api_prefix}-admin".',
         )
+    yield from _without_password(settings)
     yield from _without_broker(settings)
     for name, value in settings.celery.options.items():
         if broken := _broken_option(name, value):
@@ -78,6 +79,16 @@ def _broken_option(name: str, value: object) -> tuple[str, str] | None:
         cure = f"Write [default.fastapi_jobs.celery.options.{_TRANSPORT}]."
         return "must be a table.", cure
     return None
+
+
+def _without_password(settings: Settings) -> Iterator[Clash]:
+    for name, user in settings.admin.users.items():
+        if not user.password_hash:
+            path = ("admin", "users", name)
+            cure = f"Make one: fastapi-jobs admin-password {name}."
+            yield Clash(
+                (dotted((*path, "password_hash")),), (*path, "role"), None, "is missing.", cure
+            )
 
 
 def _without_broker(settings: Settings) -> Iterator[Clash]:

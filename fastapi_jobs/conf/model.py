@@ -99,7 +99,8 @@ class RetentionSettings(Table):
 class AdminUser(Table):
     """Who may log in to the admin site, and what they may do there."""
 
-    password_hash: Annotated[str, BeforeValidator(names.check_password_hash)]
+    password_hash: Annotated[str, BeforeValidator(names.check_password_hash)] = ""
+    """Without one the settings are refused, see `clashes`."""
     role: Annotated[Role, rules.choice(*ROLES)] = "viewer"
 
 

@@ -50,6 +50,9 @@ FINE = {action: wish.fine for action, wish in WISHES.items()}
 SHOWS_MORE = {Action.ALL_TASKS, Action.HEALTH}
 """Who may not do these gets less of the same answer: see test_tasks.py and test_health.py."""
 
+ON_THE_ADMIN_SITE = {Action.LIMITS, Action.QUIET, Action.AUDIT}
+"""The HTTP API has none of these."""
+
 
 async def requests(client: AsyncClient, **ids: str) -> dict[Action, int]:
     """The status that each action gets."""
@@ -62,7 +65,7 @@ async def requests(client: AsyncClient, **ids: str) -> dict[Action, int]:
 
 
 def test_no_action_is_forgotten() -> None:
-    assert {*WISHES, *SHOWS_MORE} == set(Action)
+    assert {*WISHES, *SHOWS_MORE, *ON_THE_ADMIN_SITE} == set(Action)
 
 
 @pytest.mark.parametrize("is_async", [True, False])

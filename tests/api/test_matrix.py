@@ -23,6 +23,9 @@ OF_OWNERS = set(Action) - {
     Action.WORKERS,
     Action.ALL_TASKS,
     Action.HEALTH,
+    Action.LIMITS,
+    Action.QUIET,
+    Action.AUDIT,
 }
 
 

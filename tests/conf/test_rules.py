@@ -134,6 +134,7 @@ def nested(key: str, value: object) -> dict[str, Any]:
         ("retention.cancelled", "9" * 30 + "d", f'"{"9" * 30}d"', TIME),
         ("admin.enabled", [], "[]", FLAG),
         ("admin.session_seconds", 0, "0", SECONDS),
+        ("admin.users", 3, "3", "must be a table. Write [default.fastapi_jobs.admin.users]."),
         ("admin.users.anna.password_hash", "secret", '"secret"', HASH),
         ("admin.users.anna.role", "boss", '"boss"', "must be viewer, operator or admin."),
         ("queues.mail.backend", "proces", '"proces"', f"{BACKEND} Did you mean 'process'?"),

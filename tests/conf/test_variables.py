@@ -93,7 +93,7 @@ def test_reserved_variables_are_no_keys(
         ("CELERY_BROKER_URL", "Did you mean FASTAPI_JOBS_CELERY__BROKER_URL?"),
         (
             "ADMIN__XYZ",
-            "Known in admin: enabled.",
+            "Known in admin: enabled, session_seconds, users.",
         ),
         (
             "QUEUES__MAIL__LIMIT",

@@ -21,7 +21,7 @@ const live = {
     this.busy = true;
     try {
       const answer = await fetch(location.href, { headers: { "X-Jobs-Live": "1" } });
-      if (answer.status === 401) location.reload();
+      if (answer.status === 401 || answer.redirected) location.reload();
       if (answer.ok) this.show(new DOMParser().parseFromString(await answer.text(), "text/html"));
       document.body.classList.toggle("jobs-stale", !answer.ok);
     } catch {
