@@ -26,7 +26,7 @@ NAMED = 5
 
 def why_waiting(around: Surroundings, facts: Facts, viewer: Viewer) -> Iterator[Reason]:
     """Every obstacle of a queued job, those that no free slot would lift first."""
-    found = [*_paused(around, viewer), *_unserved(around, viewer)]
+    found = [*_paused(around, viewer), *_unserved(around, viewer), *_unannounced(around, viewer)]
     if around.standing.job.suspect:
         found += _suspect(facts, viewer)
     else:
@@ -157,6 +157,19 @@ def _quiet(names: Sequence[str], start: str) -> Reason:
         f"Let one go on, or start another: {start}"
     )
     return Reason(ReasonCode.QUIET, text, {"workers": list(names[:NAMED])})
+
+
+def _unannounced(around: Surroundings, viewer: Viewer) -> Iterator[Reason]:
+    away = around.broker_away
+    if away is None:
+        return
+    text = str(away) if viewer.sees_workers else "The broker of its workers does not answer."
+    values = {
+        "broker": away.broker if viewer.sees_workers else None,
+        "reason": away.reason if viewer.sees_workers else None,
+    }
+    text += " The job waits in the database, and is published when the broker answers."
+    yield Reason(ReasonCode.BROKER_AWAY, text, values)
 
 
 def _unknown_task(around: Surroundings, which: str) -> Reason:

@@ -27,6 +27,7 @@ class ReasonCode(StrEnum):
     UNKNOWN_TASK = "unknown_task"
     QUEUE_UNSERVED = "queue_unserved"
     BACKEND_UNSERVED = "backend_unserved"
+    BROKER_AWAY = "broker_away"
     SUSPECT = "suspect"
     SUSPECT_FIRST = "suspect_first"
     NEXT = "next"

@@ -159,15 +159,19 @@ def peek(connection: Connection) -> Peek:
 
 def next_due(connection: Connection) -> datetime | None:
     """When the next scheduled job is due, or the next waiting one expires."""
-    moments = [connection.execute(each).scalar() for each in (_DUE, _EXPIRY)]
-    return min((each for each in moments if each is not None), default=None)
+    row = connection.execute(_NEXT_DUE).one()
+    return min((each for each in row if each is not None), default=None)
 
 
-_DUE = select(func.min(jobs.c.run_after)).where(has_status(JobStatus.SCHEDULED))
-_EXPIRY = select(func.min(jobs.c.expires_at)).where(
-    jobs.c.expires_at.is_not(None),
-    has_status(JobStatus.QUEUED, JobStatus.SCHEDULED),
-    NEVER_STARTED,
+_NEXT_DUE = select(
+    select(func.min(jobs.c.run_after)).where(has_status(JobStatus.SCHEDULED)).scalar_subquery(),
+    select(func.min(jobs.c.expires_at))
+    .where(
+        jobs.c.expires_at.is_not(None),
+        has_status(JobStatus.QUEUED, JobStatus.SCHEDULED),
+        NEVER_STARTED,
+    )
+    .scalar_subquery(),
 )
 
 

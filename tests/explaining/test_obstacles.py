@@ -266,7 +266,7 @@ def test_no_worker_runs_the_backend(world: World) -> None:
 
 def test_nobody_for_a_job_on_celery(world: World) -> None:
     """The app itself lives, knows the task and serves the queue, and runs none of its jobs."""
-    world.change(queues={"q": {"backend": "celery"}}, celery={"broker_url": "redis://localhost"})
+    world.change(queues={"q": {"backend": "celery"}}, celery={"broker_url": "memory://"})
     job = world.job()
     start = "fastapi-jobs worker --backend celery"
     assert world.reasons(job)["no_worker"].text == f"No worker lives. Start one: {start}"
@@ -286,7 +286,7 @@ def test_nobody_for_a_job_on_celery(world: World) -> None:
 
 
 def test_an_undeclared_queue_is_served_with_the_default_on_celery(world: World) -> None:
-    world.change(backend="celery", celery={"broker_url": "redis://localhost"})
+    world.change(backend="celery", celery={"broker_url": "memory://"})
     job = world.job(queue="anything")
     world.worker(backends='["celery"]', queues='["mail"]')
     assert world.reasons(job)["queue_unserved"].text.endswith("worker --queue default")
