@@ -167,9 +167,11 @@ class TestText:
             assert seen[0].window_from == at(1)
 
     def test_only_the_jobs_of_some_tasks_are_searched(self, store: Store) -> None:
-        [open_] = made(store, '{"a":"needle"}', task="open")
-        made(store, '{"a":"needle"}', task="secret")
-        [other] = made(store, '{"a":"needle"}', task="other", queue="else")
+        jobs = [new_job("open"), new_job("secret"), new_job("other", queue="else")]
+        for job in jobs:
+            job.args = '{"a":"needle"}'
+        insert(store, *jobs)
+        open_, _, other = [job.id for job in jobs]
         assert set(ids(store, text="needle", searched=["open", "other"])) == {open_, other}
         assert ids(store, text="needle", searched=["open", "other"], queue="else") == [other]
         assert ids(store, text="needle", searched=["open"], task="secret") == []
