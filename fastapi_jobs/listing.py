@@ -39,6 +39,8 @@ class JobFilter:
     worker: UUID | None = None
     id_prefix: str | None = None
     text: str | None = None
+    searched: Collection[str] | None = None
+    """The tasks in whose jobs a text is searched, where others have secret arguments; None: all."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "statuses", _statuses(self.statuses))

@@ -377,8 +377,8 @@ def count_all(
     """How many jobs there are, of those that come after `cursor`, oldest first; and whether these
     are all: counting stops at `cap` rows of the condition that leads.
     """
-    after = None if cursor is None else read_cursor(cursor)
-    walk, given = walk_of(connection.dialect.name, which, newest=False, after=after)
+    after, window = None if cursor is None else read_cursor(cursor), _window(connection, which)
+    walk, given = walk_of(connection.dialect.name, which, newest=False, after=after, oldest=window)
     given |= {"scan": cap + 1, "edge": cap}
     number = int(connection.execute(_count_statement(walk), given).scalar_one())
     is_all = connection.execute(_edge_statement(walk, walk.leads[0]), given).first() is None

@@ -12,6 +12,7 @@ from uuid import UUID
 from pydantic_core import to_json
 from sqlalchemy import (
     CTE,
+    BindParameter,
     ColumnElement,
     Integer,
     Select,
@@ -48,7 +49,8 @@ class Walk:
     names: tuple[str, ...]
     """Which of `LEADS` the filter names."""
     others: tuple[str, ...]
-    """Which of `worker`, `text` and `escaped` it names: what no index finds but of running jobs."""
+    """Which of `worker`, `text`, `escaped` and `searched` it names: what no index finds, but the
+    running jobs of a worker."""
     statuses: tuple[JobStatus, ...]
     """Empty: all."""
     bounds: frozenset[str]
@@ -77,6 +79,8 @@ class Walk:
             found.append(_OF_WORKER)
         if "text" in self.others:
             found.append(or_(*(self._contains(each) for each in self.others if each in _TEXTS)))
+        if "searched" in self.others:
+            found.append(jobs.c.task.concat(literal_column("''")).in_(_SEARCHED))
         if self.statuses and lead == "tag":
             # Inside a CASE the status tempts no planner to an index of the few that have it.
             meets = case((has_status(*self.statuses), literal_column("1")))
@@ -147,6 +151,7 @@ TEXT_DEPTH = 10_000
 """Of a job's arguments so many characters are searched."""
 
 _TEXTS = ("text", "escaped")
+_SEARCHED: BindParameter[str] = bindparam("searched", expanding=True)
 _OF_WORKER = jobs.c.worker_id == bindparam("worker")
 _TAGGED = tags.c.tag == bindparam("tag")
 
@@ -213,4 +218,6 @@ def _others(which: JobFilter) -> dict[str, Any]:
         escaped = to_json(which.text).decode()[1:-1]
         if escaped != which.text:
             found["escaped"] = escaped
+        if which.searched is not None:
+            found["searched"] = list(which.searched)
     return found

@@ -166,6 +166,27 @@ class TestText:
             assert found == [rare[2], rare[1]], more
             assert seen[0].window_from == at(1)
 
+    def test_only_the_jobs_of_some_tasks_are_searched(self, store: Store) -> None:
+        jobs = [new_job("open"), new_job("secret"), new_job("other", queue="else")]
+        for job in jobs:
+            job.args = '{"a":"needle"}'
+        insert(store, *jobs)
+        open_, _, other = [job.id for job in jobs]
+        assert set(ids(store, text="needle", searched=["open", "other"])) == {open_, other}
+        assert ids(store, text="needle", searched=["open", "other"], queue="else") == [other]
+        assert ids(store, text="needle", searched=["open"], task="secret") == []
+        assert ids(store, text="needle", searched=[]) == []
+        which = JobFilter(text="needle", searched=["open"])
+        assert store.read_sync(count_jobs, which)[S.QUEUED] == 1
+        assert store.read_sync(queries.count_all, which) == (1, True)
+
+    def test_a_count_of_all_keeps_to_the_window(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(queries, "TEXT_WINDOW", 3)
+        made(store, *["needle"] * 5)
+        assert store.read_sync(queries.count_all, JobFilter(text="needle")) == (3, True)
+
     def test_only_the_beginning_of_long_arguments_is_searched(
         self, store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
