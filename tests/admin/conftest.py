@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from run import BROWSER_VARIABLE, find_browser
-from tests.admin.serving import Served, Site, Visitor, make_jobs, serving
+from tests.admin.serving import Served, Site, Visitor, make_jobs, serving, started
 from tests.conftest import GRACE, leftovers
 from tests.servers import wait_until
 
@@ -36,10 +36,8 @@ def nothing_left_behind() -> Iterator[None]:
 @pytest.fixture
 async def site(sqlite_url: str) -> AsyncIterator[Site]:
     """A started app on SQLite that runs jobs, with a user of each role."""
-    jobs, app = make_jobs(sqlite_url), FastAPI()
-    jobs.init_app(app)
-    async with app.router.lifespan_context(app):
-        yield Site(app, jobs)
+    async with started(make_jobs(sqlite_url)) as each:
+        yield each
 
 
 class Login(Protocol):

@@ -82,6 +82,16 @@ class Site:
             yield visitor
 
 
+@asynccontextmanager
+async def started(jobs: FastAPIJobs, app: FastAPI | None = None) -> AsyncIterator[Site]:
+    """The site of these jobs in a started app, which has been wired if one is given."""
+    if app is None:
+        app = FastAPI()
+        jobs.init_app(app)
+    async with app.router.lifespan_context(app):
+        yield Site(app, jobs)
+
+
 @dataclass
 class Served:
     """An app that a browser can reach, on an event loop in a thread of its own."""
