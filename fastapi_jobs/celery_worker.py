@@ -19,12 +19,14 @@ from uuid import UUID
 
 from celery import Celery, signals
 from celery.exceptions import Reject
+from celery.utils.log import current_process_index
 
 from fastapi_jobs.backends.celery import CeleryBackend, PreforkBackend
 from fastapi_jobs.backends.celery_broker import ALONE, make_celery
 from fastapi_jobs.backends.celery_queues import known_queues, queue_name
 from fastapi_jobs.by_message import run_named
 from fastapi_jobs.celery_control import Revoking
+from fastapi_jobs.celery_overdue import Overdue
 from fastapi_jobs.checks.tasks import load_task_modules
 from fastapi_jobs.conf import Settings
 from fastapi_jobs.current import choose
@@ -32,11 +34,16 @@ from fastapi_jobs.errors import FastAPIJobsError
 from fastapi_jobs.making_way import DRAIN_SECONDS, REST_SECONDS
 from fastapi_jobs.registry import registry
 from fastapi_jobs.runtime import Runtime
+from fastapi_jobs.store.publishing import Unpublish
 from fastapi_jobs.store.store import store_of
+from fastapi_jobs.store.workers import is_quiet
 
 logger = logging.getLogger("fastapi_jobs.celery")
 
 START_SECONDS = 60.0
+QUIET_SECONDS = 1.0
+"""How long the slot of a quieted worker that got a message takes no other."""
+
 DEATH_SECONDS = 5.0
 """How long a process that must end tries to sign off."""
 
@@ -104,7 +111,22 @@ class Host:
                 did = await run_named(dispatcher, job_id, name, seconds, self._may_go_on)
         if relay is not None:
             relay.claimed(self._backend.slots)
+        if not did:
+            await self._give_back_if_quiet(job_id)
         return did
+
+    async def _give_back_if_quiet(self, job_id: UUID) -> None:
+        """A quieted worker still gets messages: others are told anew of the job, and this slot
+        rests, so that they get it.
+        """
+        store, worker, relay = self._runtime.store, self._runtime.worker, self._runtime.relay
+        own = None if worker is None else worker.id
+        if own is None or not await store.read(is_quiet, own):
+            return
+        await store.write(Unpublish([job_id]))
+        if relay is not None:
+            relay.wake()
+        await asyncio.sleep(QUIET_SECONDS)
 
     def _may_go_on(self) -> bool:
         """Whether a slot may run more than its message named."""
@@ -222,6 +244,7 @@ class Hosting:
         self._app, self._settings = app, settings
         self._host: Host | None = None
         self._lock = threading.Lock()
+        self._overdue = Overdue(settings)
         self._pipe: tuple[int, int] | None = None
         """Closed by the parent when it stops: its children see that, however it stops."""
 
@@ -267,6 +290,7 @@ class Hosting:
             self._app.conf.worker_concurrency = getattr(sender, "concurrency", None) or 1
         else:
             self._pipe = os.pipe()
+            self._overdue.start()
 
     def _on_ready(self, **_: Any) -> None:
         """A worker without children shows itself before its first message comes."""
@@ -279,7 +303,10 @@ class Hosting:
         read, write = self._pipe
         os.close(write)
         self._host = None
-        host = Host(self._settings, PreforkBackend(), self._served())
+        index, deadlines = current_process_index(base=0) or 0, self._overdue.deadlines
+        deadlines.clear(index)
+        backend = PreforkBackend(deadlines=deadlines, index=index)
+        host = Host(self._settings, backend, self._served())
         try:
             self._start(host)
         except Exception as error:

@@ -17,6 +17,7 @@ FastAPIJobsError
 │   ├── ForeignSession         a session on another database
 │   └── SyncOnLoop             a blocking call on a running event loop
 ├── JobNotFound
+├── WorkerNotFound
 ├── IllegalMove            the job's status forbids it
 ├── JobChanged             the job is not any more what the caller saw
 ├── InvalidCursor
@@ -222,6 +223,14 @@ class JobNotFound(FastAPIJobsError):
     def __init__(self, job_id: UUID | str) -> None:
         self.job_id = job_id
         super().__init__(f"There is no job {job_id}.")
+
+
+class WorkerNotFound(FastAPIJobsError):
+    """No worker has this id any more."""
+
+    def __init__(self, worker: UUID) -> None:
+        self.worker = worker
+        super().__init__(f"There is no worker {worker}: it has stopped, or was taken for dead.")
 
 
 class IllegalMove(FastAPIJobsError):

@@ -1,11 +1,11 @@
 """What is asked of a list: which jobs, and how many at a time."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from fastapi_jobs.errors import InvalidQuery, did_you_mean
-from fastapi_jobs.status import JobStatus
+from fastapi_jobs.status import JobAction, JobStatus, legal_actions
 
 MOST = 1000
 """How many items one page may have."""
@@ -37,6 +37,12 @@ class JobFilter:
                 raise InvalidQuery(name, value, f"give the name of the {name}, a str.")
         for name in ("created_after", "created_before"):
             _check_moment(name, getattr(self, name))
+
+    def legal_for(self, action: JobAction) -> "JobFilter | None":
+        """Those of the jobs whose status allows `action`; None when no status of theirs does."""
+        wanted = self.statuses or JobStatus
+        legal = [each for each in wanted if action in legal_actions(each)]
+        return replace(self, statuses=legal) if legal else None
 
 
 def _statuses(given: Collection[JobStatus]) -> tuple[JobStatus, ...]:

@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from pydantic_core import from_json
 
@@ -205,8 +206,9 @@ class Relay:
             return
         self._workers_seen_at = now
         consumers = _consumers(await self._store.read(queries.get_workers))
-        self._slots = sum(slots for slots, _ in consumers)
-        known = frozenset(task for _, tasks in consumers for task in tasks)
+        awake = [each for each in consumers if not each.is_quiet]
+        self._slots = sum(each.slots for each in awake)
+        known = frozenset(task for each in awake for task in each.tasks)
         size = self._settings.celery.window or max(WINDOW_OF_A_SLOT * self._slots, SMALLEST_WINDOW)
         self._windows = Windows(size, known.__contains__ if consumers else lambda task: True)
 
@@ -232,13 +234,19 @@ class Relay:
             await self._hand_over(again)
 
 
-def _consumers(workers: Iterable[WorkerRecord]) -> list[tuple[int, list[str]]]:
-    """Slots and known tasks of every worker that consumes from the broker."""
+class _Consumer(NamedTuple):
+    slots: int
+    tasks: list[str]
+    is_quiet: bool
+
+
+def _consumers(workers: Iterable[WorkerRecord]) -> list[_Consumer]:
+    """Every worker that consumes from the broker."""
     found = []
     for worker in workers:
         slots = from_json(worker.slots).get(CELERY, 0)
         if slots:
-            found.append((slots, from_json(worker.tasks)))
+            found.append(_Consumer(slots, from_json(worker.tasks), worker.quiet))
     return found
 
 

@@ -12,10 +12,21 @@ from fastapi_jobs.status import JobStatus
 from fastapi_jobs.store import Store, queries
 from fastapi_jobs.store.transaction import Hints
 
+FIRST_SECONDS = 0.004
 QUICK_SECONDS = 0.02
 SLOW_SECONDS = 0.25
 QUICK_FOR = 2.0
-"""The youngest waiter decides: for QUICK_FOR seconds after it came, looks are quick."""
+"""The youngest waiter decides: for QUICK_FOR seconds after it came, looks are quick. The first of
+all comes soon, and the next after a quarter of the time so far, for a short job may be over by
+then; whoever joins others waits for their looks, however many come.
+"""
+
+
+def pause(waited: float, youngest: float) -> float:
+    """Seconds until the next look, after so many of the oldest and of the youngest waiter."""
+    if youngest >= QUICK_FOR:
+        return SLOW_SECONDS
+    return min(max(waited / 4, FIRST_SECONDS), QUICK_SECONDS)
 
 
 class Waiters:
@@ -63,9 +74,10 @@ class Waiters:
             self._loop.call_soon_threadsafe(lambda: self._wake(list(self._waiting)))
 
     async def _look(self) -> None:
+        began = time.monotonic()
         while self._waiting:
-            young = time.monotonic() - self._youngest < QUICK_FOR
-            await asyncio.sleep(QUICK_SECONDS if young else SLOW_SECONDS)
+            now = time.monotonic()
+            await asyncio.sleep(pause(now - began, now - self._youngest))
             ids = list(self._waiting)
             if not ids:
                 return
@@ -74,6 +86,7 @@ class Waiters:
             except FastAPIJobsError:
                 continue
             self._wake([each for each in ids if found.get(each, JobStatus.FAILED).is_final])
+            await asyncio.sleep(0)  # they go: whoever comes when nobody is left is the first again
 
     def forget(self) -> None:
         """The loop is closed: hear nothing more."""

@@ -24,7 +24,7 @@ from fastapi_jobs.store import Store
 from fastapi_jobs.store.finish import ReleaseJobs
 from fastapi_jobs.store.moves import Prune, PruneIdempotency
 from fastapi_jobs.store.rescue import CrashRules, Rescued, RescueOrphans, RescueWorker
-from fastapi_jobs.store.workers import Pulse, RegisterWorker, Seen, UnregisterWorker
+from fastapi_jobs.store.workers import Beaten, Pulse, RegisterWorker, Seen, UnregisterWorker
 
 logger = logging.getLogger("fastapi_jobs.worker")
 
@@ -118,6 +118,7 @@ class Worker:
         self._stop = threading.Event()
         self._beaten_at = time.monotonic()
         self._pruned_at = time.monotonic()
+        self._is_quiet = False
         self.id: UUID | None = None
         """None while this process must not claim."""
         self._thread: threading.Thread | None = None
@@ -151,6 +152,7 @@ class Worker:
 
     def _register(self) -> None:
         record = worker_record(self._slots, self._queues)
+        record.quiet = self._is_quiet  # who was taken for dead is not to claim again by that
         self._store.write_sync(RegisterWorker(record))
         self._beaten_at = time.monotonic()
         self.id = record.id
@@ -171,9 +173,11 @@ class Worker:
             self._register()
             self._on_work()
             return
-        if not self._pulse.beat(worker, self._now(), len(self._held() or ())):
+        beaten = self._pulse.beat(worker, self._now(), len(self._held() or ()))
+        if beaten is Beaten.GONE:
             self._lost(worker)
             return
+        self._note_quiet(worker, beaten is Beaten.QUIET)
         self._beaten_at = time.monotonic()
         others = self._pulse.others(worker)
         self._rescue_the_certainly_dead(others)
@@ -186,6 +190,12 @@ class Worker:
         if self._pulse.cancel_requests(worker):
             self._on_work()
         self._prune()
+
+    def _note_quiet(self, worker: UUID, quiet: bool) -> None:
+        if quiet != self._is_quiet:
+            self._is_quiet = quiet
+            said = "is quieted: it claims nothing more" if quiet else "claims again"
+            logger.warning("worker %s %s", worker, said)
 
     def _lost(self, worker: UUID) -> None:
         logger.warning(

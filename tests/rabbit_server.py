@@ -6,23 +6,14 @@ so that it neither meets nor disturbs one that the system runs. It runs as whoev
 
 import contextlib
 import os
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import amqp
 
 from run import find_rabbitmq
-from tests.servers import free_port, wait_until
-
-START_LIMIT = 120.0
-"""An Erlang machine, a database and some plugins start: seconds on an idle machine."""
-
-# Kills the server when the test run itself dies, even by SIGKILL: the pipe closes then.
-WATCHDOG = 'read _; kill -KILL "$1" "$2"; rm -rf "$3"'
+from tests.servers import Server, free_port
 
 CONFIGURATION = """
 listeners.tcp.local = 127.0.0.1:{port}
@@ -47,16 +38,19 @@ def find_rabbit() -> str:
     return program
 
 
-class RabbitServer:
+class RabbitServer(Server):
     """A RabbitMQ of its own; what it holds may survive `stop` and `start`.
 
     It gives up on a consumer that has not acknowledged a message for `consumer_seconds`.
     """
 
+    title = "RabbitMQ"
+    # An Erlang machine, a database and some plugins start: seconds on an idle machine.
+    start_limit = 120.0
+
     def __init__(self, program: str, *, consumer_seconds: int = 1800) -> None:
+        super().__init__()
         self.program = program
-        self.port = free_port()
-        self.folder = Path(tempfile.mkdtemp(prefix="fastapi-jobs-rabbit-"))
         self._mapper_port, self._node_port = free_port(), free_port()
         (self.folder / "rabbitmq.conf").write_text(CONFIGURATION.format(port=self.port))
         (self.folder / "advanced.config").write_text(
@@ -64,47 +58,15 @@ class RabbitServer:
         )
         (self.folder / "enabled_plugins").write_text("[].")
         (self.folder / "rabbitmq-env.conf").touch()
-        self._mapper: subprocess.Popen[bytes] | None = None
-        self._process: subprocess.Popen[bytes] | None = None
-        self._watchdog: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
         """The URL that Celery takes."""
         return f"amqp://guest:guest@127.0.0.1:{self.port}//"
 
-    @property
-    def pid(self) -> int:
-        """The process id of the running server; raises RuntimeError when it is stopped."""
-        if self._process is None:
-            raise RuntimeError("This RabbitMQ is stopped.")
-        return self._process.pid
-
-    def start(self) -> None:
-        """Start the server and return when it answers; the port stays the same."""
-        self._mapper = self._started(["epmd"])
-        self._process = self._started([self.program])
-        doomed = (self._process.pid, self._mapper.pid)
-        self._watchdog = subprocess.Popen(
-            ["/bin/sh", "-c", WATCHDOG, "watchdog", *map(str, doomed), str(self.folder)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        wait_until(self._answers, START_LIMIT, lambda: f"RabbitMQ start:\n{self._log_tail()}")
-
-    def _started(self, command: list[str]) -> "subprocess.Popen[bytes]":
-        with (self.folder / "log").open("ab") as log:
-            return subprocess.Popen(
-                command,
-                cwd=self.folder,
-                env=self._environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+    def _launch(self) -> "subprocess.Popen[bytes]":
+        self._run(["epmd"], env=self._environment())
+        return self._run([self.program], env=self._environment())
 
     def _environment(self) -> Mapping[str, str]:
         foreign = ("RABBITMQ_", "ERL_")
@@ -127,38 +89,10 @@ class RabbitServer:
             "RUNNING_UNDER_SYSTEMD": "true",
         }
 
-    def stop(self) -> None:
-        """Stop at once, as a crash would; nothing happens when stopped."""
-        process, self._process = self._process, None
-        mapper, self._mapper = self._mapper, None
-        watchdog, self._watchdog = self._watchdog, None
-        for each in (process, mapper, watchdog):
-            if each is not None:
-                each.kill()
-                each.wait()
-        if watchdog is not None and watchdog.stdin is not None:
-            watchdog.stdin.close()
-
     def length(self, queue: str) -> int:
         """How many messages wait in a queue."""
         with self.connected() as connection:
             return int(connection.channel().queue_declare(queue, passive=True).message_count)
-
-    def close(self) -> None:
-        """Stop and remove everything; safe to repeat."""
-        self.stop()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def __enter__(self) -> "RabbitServer":
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     @contextlib.contextmanager
     def connected(self) -> Iterator[Any]:
@@ -167,11 +101,6 @@ class RabbitServer:
             yield connection
 
     def _answers(self) -> bool:
-        if self._process is None or self._process.poll() is not None:
-            raise RuntimeError(f"RabbitMQ ended at its start:\n{self._log_tail()}")
         with contextlib.suppress(OSError, amqp.AMQPError), self.connected():
             return True
         return False
-
-    def _log_tail(self) -> str:
-        return (self.folder / "log").read_text(errors="replace")[-3000:]

@@ -1,4 +1,4 @@
-"""A real PostgreSQL for the tests: started here, paused, killed and thrown away by process id."""
+"""Real servers for the tests: started, paused, killed and thrown away by process id."""
 
 import contextlib
 import os
@@ -10,9 +10,10 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, ClassVar, Self
 from uuid import uuid4
 
 import psutil
@@ -21,17 +22,113 @@ from psycopg import sql
 
 from run import POSTGRES_BIN_VARIABLE, find_postgres_bin
 
-START_LIMIT = 60.0
 STOP_LIMIT = 30.0
 
-# Kills the server and removes its folder when the test run itself dies, even by SIGKILL: the
-# pipe closes then. SIGCONT, because a paused server does not hear SIGQUIT.
-WATCHDOG = """
-read _
-kill -QUIT "$1"; kill -CONT "$1"
-for _ in 1 2 3 4 5 6 7 8 9 10; do kill -0 "$1" || break; sleep 0.5; done
-[ -z "$2" ] || rm -rf "$2"
-"""
+
+class Server(ABC):
+    """A server on a free port of 127.0.0.1, with a folder and a session of its own.
+
+    `with` starts it, and removes everything at the end.
+    """
+
+    title: ClassVar[str]
+    start_limit: ClassVar[float] = 30.0
+    last_words: ClassVar[str] = 'kill -KILL "$@"'
+    """What ends the processes `$@` when the test run itself dies, even by SIGKILL."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.folder = Path(tempfile.mkdtemp(prefix=f"fastapi-jobs-{self.title.lower()}-"))
+        self._server: subprocess.Popen[bytes] | None = None
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._watchdog: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process id of the running server; raises RuntimeError when it is stopped."""
+        if self._server is None:
+            raise RuntimeError(f"This {self.title} is stopped.")
+        return self._server.pid
+
+    def start(self) -> None:
+        """Start the server and return when it answers; the port stays the same over restarts."""
+        self._server = self._launch()
+        # The pipe closes with whoever holds its other end.
+        words = f'read _; folder="$1"; shift; {self.last_words}; rm -rf "$folder"'
+        pids = [str(each.pid) for each in self._processes]
+        self._watchdog = subprocess.Popen(
+            ["/bin/sh", "-c", words, "watchdog", str(self.folder), *pids],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        wait_until(self._is_up, self.start_limit, lambda: f"{self.title} start:\n{self.said()}")
+
+    @abstractmethod
+    def _launch(self) -> "subprocess.Popen[bytes]":
+        """Start the server by `_run`, after what it needs."""
+
+    @abstractmethod
+    def _answers(self) -> bool:
+        """Whether it can be used."""
+
+    def _is_up(self) -> bool:
+        if self._server is None or self._server.poll() is not None:
+            raise RuntimeError(f"{self.title} ended at its start:\n{self.said()}")
+        return self._answers()
+
+    def _run(self, command: Sequence[str | Path], **more: Any) -> "subprocess.Popen[bytes]":
+        # A session of its own: Ctrl-C in the terminal must not stop it before the fixtures do.
+        with (self.folder / "log").open("ab") as log:
+            process = subprocess.Popen(
+                command,
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                **more,
+            )
+        self._processes.append(process)
+        return process
+
+    def said(self) -> str:
+        """The end of its log."""
+        return (self.folder / "log").read_text(errors="replace")[-3000:]
+
+    def stop(self) -> None:
+        """Stop at once, as a crash would; nothing happens when stopped."""
+        for each in reversed(self._processes):
+            self._end(each)
+        self._processes.clear()
+        self._server = None
+        watchdog, self._watchdog = self._watchdog, None
+        if watchdog is not None:
+            watchdog.kill()
+            watchdog.wait()
+            if watchdog.stdin is not None:
+                watchdog.stdin.close()
+
+    def _end(self, process: "subprocess.Popen[bytes]") -> None:
+        process.kill()
+        process.wait()
+
+    def close(self) -> None:
+        """Stop and remove everything; safe to repeat."""
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def find_postgres(chosen: str | None = None) -> Path:
@@ -48,57 +145,41 @@ def find_postgres(chosen: str | None = None) -> Path:
     return Path(folder)
 
 
-class PostgresServer:
-    """A PostgreSQL cluster of its own, on 127.0.0.1. `fsync=False` is fast and loses on power cut.
+class PostgresServer(Server):
+    """A PostgreSQL cluster of its own. `fsync=False` is fast and loses on power cut.
 
     `stop`, `restart`, `pause` and `resume` act on the real processes; `close` also removes the
     data folder.
     """
 
+    title = "PostgreSQL"
+    start_limit = 60.0
+    # SIGCONT, because a paused server does not hear SIGQUIT.
+    last_words = """
+        kill -QUIT "$1"; kill -CONT "$1"
+        for _ in 1 2 3 4 5 6 7 8 9 10; do kill -0 "$1" || break; sleep 0.5; done
+    """.strip()
+
     def __init__(
         self, bin_folder: Path, *, fsync: bool = False, max_connections: int = 200
     ) -> None:
+        super().__init__()
         self.bin = bin_folder
-        self.port = free_port()
         self.fsync, self.max_connections = fsync, max_connections
-        self.folder = Path(tempfile.mkdtemp(prefix="fastapi-jobs-pg-"))
         self._spare: list[str] = []
         self._account = _unprivileged_account(self.folder)
-        self._process: subprocess.Popen[bytes] | None = None
-        self._watchdog: subprocess.Popen[bytes] | None = None
-
-    @property
-    def pid(self) -> int:
-        """The process id of the running server; raises RuntimeError when it is stopped."""
-        if self._process is None:
-            raise RuntimeError("This PostgreSQL is stopped.")
-        return self._process.pid
 
     def url(self, database: str = "postgres") -> str:
         """The SQLAlchemy URL of one database of this server."""
         return f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/{database}"
 
-    def start(self) -> None:
-        """Start the server and return when it answers; the port stays the same over restarts."""
+    def _launch(self) -> "subprocess.Popen[bytes]":
         if not self._data.exists():
             self._initdb()
-        with self._log() as log:
-            self._process = self._popen([self.bin / "postgres", *self._options()], log)
-        command = ["/bin/sh", "-c", WATCHDOG, "watchdog", str(self.pid), str(self.folder)]
-        self._watchdog = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        wait_until(self._answers, START_LIMIT, lambda: f"PostgreSQL start:\n{self._log_tail()}")
+        return self._run([self.bin / "postgres", *self._options()], **self._account)
 
-    def stop(self) -> None:
-        """Stop at once, as a crash would (immediate shutdown); nothing happens when stopped."""
-        process, watchdog = self._process, self._watchdog
-        if process is None or watchdog is None:
-            return
+    def _end(self, process: "subprocess.Popen[bytes]") -> None:
+        """Immediate shutdown."""
         self.resume()
         process.send_signal(signal.SIGQUIT)
         try:
@@ -106,8 +187,6 @@ class PostgresServer:
         except subprocess.TimeoutExpired:
             self._signal_all(signal.SIGKILL)
             process.wait(STOP_LIMIT)
-        _end_watchdog(watchdog)
-        self._process = self._watchdog = None
 
     def restart(self) -> None:
         """Stop as a crash would, then start on the same port with the same data."""
@@ -190,29 +269,13 @@ class PostgresServer:
         with self._connect() as connection:
             connection.execute(statement)
 
-    def close(self) -> None:
-        """Stop and remove everything; safe to repeat."""
-        self.stop()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def __enter__(self) -> "PostgresServer":
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def _initdb(self) -> None:
         options = ["-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "--no-sync"]
-        with self._log() as log:
-            process = self._popen([self.bin / "initdb", "-D", self._data, *options], log)
-            code = process.wait()
-        if code:
-            raise RuntimeError(f"initdb ended with {code}:\n{self._log_tail()}")
+        command: list[str | Path] = [self.bin / "initdb", "-D", self._data, *options]
+        process = self._run(command, **self._account)
+        self._processes.remove(process)
+        if process.wait():
+            raise RuntimeError(f"initdb ended with {process.returncode}:\n{self.said()}")
 
     @property
     def _data(self) -> Path:
@@ -231,31 +294,11 @@ class PostgresServer:
         pairs = [f"{name}={value}" for name, value in settings.items()]
         return ["-D", self._data, *(part for pair in pairs for part in ("-c", pair))]
 
-    def _popen(self, command: list[str | Path], log: IO[bytes]) -> subprocess.Popen[bytes]:
-        # A session of its own: Ctrl-C in the terminal must not stop it before the fixtures do.
-        return subprocess.Popen(
-            command,
-            cwd=self.folder,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            **self._account,
-        )
-
-    def _log(self) -> IO[bytes]:
-        return (self.folder / "log").open("ab")
-
-    def _log_tail(self) -> str:
-        return (self.folder / "log").read_text(errors="replace")[-3000:]
-
     def _connect(self, database: str = "postgres") -> psycopg.Connection:
         url = self.url(database).replace("+psycopg", "")
         return psycopg.connect(url, autocommit=True, connect_timeout=10)
 
     def _answers(self) -> bool:
-        if self._process is None or self._process.poll() is not None:
-            raise RuntimeError(f"PostgreSQL ended at its start:\n{self._log_tail()}")
         try:
             self._connect().close()
         except psycopg.OperationalError:
@@ -308,10 +351,3 @@ def _unprivileged_account(folder: Path) -> dict[str, Any]:
         raise RuntimeError("PostgreSQL refuses root, and no account postgres or nobody exists.")
     os.chown(folder, account.pw_uid, account.pw_gid)
     return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
-
-
-def _end_watchdog(watchdog: "subprocess.Popen[bytes]") -> None:
-    watchdog.kill()
-    watchdog.wait()
-    if watchdog.stdin is not None:
-        watchdog.stdin.close()

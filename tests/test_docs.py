@@ -1,6 +1,5 @@
 """The documentation tells the truth: it builds without a warning, and its blocks run."""
 
-import ast
 import os
 import re
 import subprocess
@@ -17,6 +16,7 @@ from docs.raises import listed
 from fastapi_jobs.cli.commands import COMMANDS
 from fastapi_jobs.conf import load
 from tests.readme import README, Block, blocks, environments_of, lay_out, run_block, run_pytest
+from tests.redis_server import RedisServer
 
 pytestmark = pytest.mark.slow
 
@@ -44,6 +44,35 @@ SEE_IT_RUN_IN_TASKFLOW = """
     assert client.get("/tasks/" + answer.json()["task_id"]).json()["status"] == "success"
 """
 
+ON_REDIS = """
+from functools import partial
+
+from arq import connections
+
+# The Redis of the page is on the usual port.
+connections.RedisSettings = partial(connections.RedisSettings, port={port})
+"""
+SEE_IT_RUN_IN_ARQ = """
+import asyncio
+
+from arq.jobs import Job
+from arq.worker import create_worker
+
+from before import WorkerSettings
+
+async def result():
+    settings = connections.RedisSettings()
+    worker = create_worker(WorkerSettings, redis_settings=settings, burst=True)
+    await worker.async_run()
+    job = Job(answer.json()["job_id"], worker.pool)
+    try:
+        return await job.result(timeout=20)
+    finally:
+        await worker.pool.aclose()
+
+assert asyncio.run(result()) == len("Ada")
+"""
+
 
 def of_pages(language: str) -> list[Block]:
     """The blocks of this language on all pages."""
@@ -51,7 +80,7 @@ def of_pages(language: str) -> list[Block]:
 
 
 def needs_arq(block: Block) -> bool:
-    """Whether a block cannot run here: arq cannot be installed beside our redis."""
+    """Whether a block needs arq, which wants another redis than ours: one below 6."""
     return "from arq" in block.text
 
 
@@ -151,9 +180,25 @@ def test_every_python_file_can_be_imported(page: Path, tmp_path: Path) -> None:
     run_block("".join(f"import {name}\n" for name in modules(page)), tmp_path)
 
 
-def test_the_code_of_arq_is_python() -> None:
-    [before] = [block for block in of_pages("python") if needs_arq(block)]
-    ast.parse(before.text)
+@pytest.fixture(scope="module")
+def arq(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with arq and its redis, which hides ours from who has it in PYTHONPATH."""
+    folder = tmp_path_factory.mktemp("arq")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    done = subprocess.run(
+        [*pip, "--target", str(folder), "arq==0.28.*"], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, f"arq cannot be obtained:\n{done.stderr}"
+    return folder
+
+
+def test_the_app_of_arq_works(
+    arq: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_redis: RedisServer
+) -> None:
+    lay_out(tmp_path, HOW_TO / "from-arq.md")
+    monkeypatch.setenv("PYTHONPATH", str(arq))
+    there = ON_REDIS.format(port=own_redis.port)
+    run_block(there + SIGN_UP.format(module="before") + SEE_IT_RUN_IN_ARQ, tmp_path)
 
 
 @pytest.mark.parametrize("block", of_pages("toml"), ids=str)

@@ -206,6 +206,7 @@ class WorkerOut(BaseModel):
     slots: dict[str, int] = Field(description="How many jobs it runs at a time, by backend.")
     queues: list[str] = Field(description="Empty: all of them.")
     running: int
+    quiet: bool = Field(description="It goes on with what it runs, and takes nothing more.")
     started_at: datetime
     heartbeat_at: datetime
 

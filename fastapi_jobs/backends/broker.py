@@ -11,7 +11,7 @@ class BrokerUnavailable(Exception):
 
     def __init__(self, broker: str, reason: str) -> None:
         super().__init__(f"The broker {broker} does not answer: {reason.rstrip('.')}.")
-        self.reason = reason
+        self.broker, self.reason = broker, reason
 
 
 class Broker(ABC):

@@ -4,12 +4,19 @@ import asyncio
 from asyncio import Future
 from typing import Any
 
+from fastapi_jobs.backends.deadlines import Deadlines
 from fastapi_jobs.backends.event_loop import AsyncioBackend
 from fastapi_jobs.backends.make import CELERY
 from fastapi_jobs.backends.threads import CallThreads
 from fastapi_jobs.conf import Settings
 from fastapi_jobs.runner import Call, Report, timed_out_report
 from fastapi_jobs.status import AttemptOutcome
+
+GRACE_SECONDS = 2.0
+"""How long after a timeout this process may take to notice, before its parent ends it."""
+
+DYING_SECONDS = 60.0
+"""How long it may take to write the end of a job whose function still runs, and to end itself."""
 
 
 class CeleryBackend(AsyncioBackend):
@@ -25,13 +32,17 @@ class CeleryBackend(AsyncioBackend):
 
 class PreforkBackend(CeleryBackend):
     """One job at a time in a process that may die of it: a `def` task is stopped by writing its
-    end and ending the process, and with it the function.
+    end and ending the process, and with it the function. Where that keeps the GIL, the parent does
+    it, which sees the deadline among `deadlines` under the `index` of this process.
     """
 
     stops_sync = True
 
-    def __init__(self, slots: int = 1) -> None:
+    def __init__(
+        self, slots: int = 1, *, deadlines: Deadlines | None = None, index: int = 0
+    ) -> None:
         super().__init__(slots)
+        self._deadlines, self._index = deadlines, index
         self._stopping: dict[Call, Future[AttemptOutcome]] = {}
         self._calls: CallThreads | None = None
 
@@ -45,16 +56,25 @@ class PreforkBackend(CeleryBackend):
         if call.cancel_requested or call.released:
             return Report(_ending(call))
         self._stopping[call] = stop
+        if call.timeout is not None:
+            self._must_end(call, call.timeout + GRACE_SECONDS)
         running = asyncio.ensure_future(self._calls.run(call, timed=False))
         try:
             waiting: set[Future[Any]] = {running, stop}
             await asyncio.wait(waiting, timeout=call.timeout, return_when=asyncio.FIRST_COMPLETED)
         finally:
             del self._stopping[call]
+            if self._deadlines is not None:
+                self._deadlines.clear(self._index)
         if running.done():
             return running.result()
         self.is_doomed = True
+        self._must_end(call, DYING_SECONDS)
         return Report(stop.result()) if stop.done() else timed_out_report(call)
+
+    def _must_end(self, call: Call, seconds: float) -> None:
+        if self._deadlines is not None:
+            self._deadlines.set(self._index, call.claimed.id, call.claimed.fence, seconds)
 
     def cancel(self, call: Call) -> None:
         """End an `async def` task where it awaits, a `def` task with its process."""

@@ -40,7 +40,7 @@ def examine_broker(settings: Settings) -> Iterator[Finding]:
     yield from judge_celery_options(settings, os.environ, known)
     yield from judge_unknown_options(_unknown_options(settings))
     try:
-        name = asyncio.run(_ask(settings))
+        name = asyncio.run(ask_broker(settings))
     except BrokerUnavailable as problem:
         origin = settings.origins.get("celery.broker_url", "settings")
         yield error(
@@ -59,7 +59,12 @@ def _unknown_options(settings: Settings) -> list[str]:
     return unknown_options(settings)
 
 
-async def _ask(settings: Settings) -> str:
+async def ask_broker(settings: Settings) -> str:
+    """The name of the settings' broker, which answers.
+
+    Raises:
+        BrokerUnavailable: it does not.
+    """
     # Celery is loaded where it is used, and nowhere else.
     from fastapi_jobs.backends.celery_broker import CeleryBroker
 

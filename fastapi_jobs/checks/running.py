@@ -45,6 +45,10 @@ def judge_workers(
     if not live:
         yield note("no-worker", f"No worker lives. {START_ONE}")
         return
+    for worker in live:
+        if worker.quiet:
+            said = "is quieted: it goes on with what it runs and takes nothing more."
+            yield warning("quiet-worker", f"Worker {_name(worker)} {said}")
     names = ", ".join(map(_name, live[:5])) + (", …" if len(live) > 5 else "")
     word = "worker lives" if len(live) == 1 else "workers live"
     yield ok("workers", f"{len(live)} {word}: {names}.")
@@ -133,16 +137,18 @@ def judge_lanes(
     settings: Settings, lanes: Sequence[tuple[Lane, int]], live: Sequence[WorkerRecord]
 ) -> Iterator[Finding]:
     """Queued jobs that no live worker will run, with the reason."""
-    if not live:
+    awake = [each for each in live if not each.quiet]
+    if not awake:
         total = sum(count for _, count in lanes)
         if total:
             wanted = {backend_of_lane(settings, lane) for lane, _ in lanes}
             start = f"Start one: {start_worker(CELERY)}" if wanted == {CELERY} else START_ONE
-            yield warning("waiting", f"{_waiting(total)} and no worker lives. {start}")
+            why = "every live worker is quieted" if live else "no worker lives"
+            yield warning("waiting", f"{_waiting(total)} and {why}. {start}")
         yield from _unregistered(lanes)
         return
     known: dict[str, list[WorkerRecord]] = {}
-    for worker in live:
+    for worker in awake:
         for task in json.loads(worker.tasks):
             known.setdefault(task, []).append(worker)
     unknown: Counter[str] = Counter()
@@ -151,7 +157,7 @@ def judge_lanes(
         if able is None:
             unknown[lane.task] += count
             continue
-        why = _why_not(settings, lane, able, live)
+        why = _why_not(settings, lane, able, awake)
         if why:
             yield warning("unserved", f"{_waiting(count, lane.task)}: no live worker {why}")
     for task, count in sorted(unknown.items()):

@@ -1,9 +1,12 @@
-"""Why is this job not running? One read of the store, then words."""
+"""Why is this job not running? One read of the store, a question to its broker, then words."""
 
+import asyncio
 from collections.abc import Iterator
 from datetime import datetime
 from uuid import UUID
 
+from fastapi_jobs.backends.broker import BrokerUnavailable
+from fastapi_jobs.checks.broker import ask_broker
 from fastapi_jobs.clock import utc_now
 from fastapi_jobs.conf import Settings
 from fastapi_jobs.errors import JobNotFound
@@ -27,8 +30,12 @@ async def explain(
         JobNotFound, StoreUnavailable
     """
     now = utc_now()
-    facts = await store.read(gather, job_id, _Rivals(settings, now))
-    return _explained(settings, facts, job_id, viewer, now)
+    found = await store.read(gather, job_id, _Rivals(settings, now))
+    around, facts = _around(settings, found, job_id, now)
+    if around.comes_by_broker:
+        # In a thread: to load Celery, and to wait for a broker, takes its time.
+        around.broker_away = await asyncio.to_thread(_why_away, settings)
+    return _explained(around, facts, viewer)
 
 
 def explain_sync(
@@ -36,8 +43,11 @@ def explain_sync(
 ) -> Explanation:
     """The same, blocking."""
     now = utc_now()
-    facts = store.read_sync(gather, job_id, _Rivals(settings, now))
-    return _explained(settings, facts, job_id, viewer, now)
+    found = store.read_sync(gather, job_id, _Rivals(settings, now))
+    around, facts = _around(settings, found, job_id, now)
+    if around.comes_by_broker:
+        around.broker_away = _why_away(settings)
+    return _explained(around, facts, viewer)
 
 
 class _Rivals:
@@ -50,13 +60,24 @@ class _Rivals:
         return Surroundings(self._settings, standing, self._now).rivals()
 
 
-def _explained(
-    settings: Settings, facts: Facts | None, job_id: UUID, viewer: Viewer, now: datetime
-) -> Explanation:
+def _around(
+    settings: Settings, facts: Facts | None, job_id: UUID, now: datetime
+) -> tuple[Surroundings, Facts]:
     if facts is None:
         raise JobNotFound(job_id)
-    job = facts.standing.job
-    around = Surroundings(settings, facts.standing, now)
+    return Surroundings(settings, facts.standing, now), facts
+
+
+def _why_away(settings: Settings) -> BrokerUnavailable | None:
+    try:
+        asyncio.run(ask_broker(settings))
+    except BrokerUnavailable as problem:
+        return problem
+    return None
+
+
+def _explained(around: Surroundings, facts: Facts, viewer: Viewer) -> Explanation:
+    job = around.standing.job
     reasons = tuple(reasons_of(around, facts, viewer))
     return Explanation(job.id, job.task, job.queue, JobStatus(job.status), reasons)
 

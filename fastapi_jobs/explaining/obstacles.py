@@ -26,7 +26,7 @@ NAMED = 5
 
 def why_waiting(around: Surroundings, facts: Facts, viewer: Viewer) -> Iterator[Reason]:
     """Every obstacle of a queued job, those that no free slot would lift first."""
-    found = [*_paused(around, viewer), *_unserved(around, viewer)]
+    found = [*_paused(around, viewer), *_unserved(around, viewer), *_unannounced(around, viewer)]
     if around.standing.job.suspect:
         found += _suspect(facts, viewer)
     else:
@@ -125,6 +125,10 @@ def _unserved(around: Surroundings, viewer: Viewer) -> Iterator[Reason]:
         values = {"workers": names[:NAMED] if viewer.sees_workers else []}
         yield Reason(ReasonCode.NO_WORKER, f"No worker lives.{gone} {start}", values)
         return
+    quiet = [each.name for each in around.live if around.could_run(each, lane)]
+    if quiet and not around.servers():
+        yield _quiet(quiet if viewer.sees_workers else [], start_worker(backend))
+        return
     known = [each for each in around.live if lane.task in each.tasks]
     able = [each for each in around.live if backend in each.backends]
     if not known or (able and not any(lane.task in each.tasks for each in able)):
@@ -144,6 +148,28 @@ def _unserved(around: Surroundings, viewer: Viewer) -> Iterator[Reason]:
             f"runs it. Start one: {start_worker(backend, queue if able else '')}"
         )
         yield Reason(ReasonCode.BACKEND_UNSERVED, text, {"backend": backend, "queue": queue})
+
+
+def _quiet(names: Sequence[str], start: str) -> Reason:
+    who = f" ({listed(names[:NAMED], len(names))})" if names else ""
+    text = (
+        f"Every live worker that would run it is quieted{who} and takes nothing more. "
+        f"Let one go on, or start another: {start}"
+    )
+    return Reason(ReasonCode.QUIET, text, {"workers": list(names[:NAMED])})
+
+
+def _unannounced(around: Surroundings, viewer: Viewer) -> Iterator[Reason]:
+    away = around.broker_away
+    if away is None:
+        return
+    text = str(away) if viewer.sees_workers else "The broker of its workers does not answer."
+    values = {
+        "broker": away.broker if viewer.sees_workers else None,
+        "reason": away.reason if viewer.sees_workers else None,
+    }
+    text += " The job waits in the database, and is published when the broker answers."
+    yield Reason(ReasonCode.BROKER_AWAY, text, values)
 
 
 def _unknown_task(around: Surroundings, which: str) -> Reason:

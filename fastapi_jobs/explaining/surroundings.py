@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+from fastapi_jobs.backends.broker import BrokerUnavailable
 from fastapi_jobs.backends.celery_queues import carrier
+from fastapi_jobs.backends.make import CELERY
 from fastapi_jobs.checks.running import is_stale
 from fastapi_jobs.claiming import declared_limits, effective_backend
 from fastapi_jobs.conf import Settings
 from fastapi_jobs.models import QueueRecord, WorkerRecord
 from fastapi_jobs.registry import registry
+from fastapi_jobs.status import JobStatus
 from fastapi_jobs.store.explain import Rivals, Running, Standing
 from fastapi_jobs.store.lanes import Lane, QueueLimits, in_force
 
@@ -67,6 +70,8 @@ class Surroundings:
     backend: str = field(init=False)
     carrier: str = field(init=False)
     """The queue that a worker must serve to get this job."""
+    broker_away: BrokerUnavailable | None = None
+    """What its broker said instead of an answer, where somebody asked."""
     _in_queue: Counter[str] = field(init=False)
     _in_task: Counter[str] = field(init=False)
 
@@ -86,6 +91,12 @@ class Surroundings:
         self._in_queue = Counter(each.lane.queue for each in standing.running)
         self._in_task = Counter(each.lane.task for each in standing.running)
 
+    @property
+    def comes_by_broker(self) -> bool:
+        """Whether it waits for a broker to tell a worker of it."""
+        is_queued = self.standing.job.status == JobStatus.QUEUED
+        return is_queued and self.backend == CELERY and bool(self.settings.celery.broker_url)
+
     def resolve(self, lane: Lane) -> str:
         """The backend that runs a lane, as far as this process knows its task."""
         definition = registry.get(lane.task)
@@ -95,6 +106,10 @@ class Surroundings:
 
     def runs(self, worker: Able, lane: Lane) -> bool:
         """Whether a worker would claim jobs of this lane."""
+        return not worker.record.quiet and self.could_run(worker, lane)
+
+    def could_run(self, worker: Able, lane: Lane) -> bool:
+        """The same of a worker that nobody quieted."""
         backend = self.resolve(lane)
         return worker.runs(lane, backend, carrier(self.settings, lane.queue, backend))
 

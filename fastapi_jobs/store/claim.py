@@ -8,16 +8,15 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Update, bindparam, case, literal_column, select, update
+from sqlalchemy import ColumnElement, Update, bindparam, case, literal_column, select, update
 
 from fastapi_jobs.slots import Slots
 from fastapi_jobs.status import JobStatus
 from fastapi_jobs.store.insert import attempt_statement, worker_lives
 from fastapi_jobs.store.lanes import ClaimRules, Lane, Limits
 from fastapi_jobs.store.prepared import Prepared, Values, prepared_update
-from fastapi_jobs.store.queries import next_due
 from fastapi_jobs.store.rows import Claimed
-from fastapi_jobs.store.staging import expire_waiting, stage_due
+from fastapi_jobs.store.staging import keep_time
 from fastapi_jobs.store.tables import (
     SUSPECTED,
     guarded,
@@ -90,9 +89,7 @@ class ClaimJobs(Operation[list[Claimed]]):
     def _claim(self, tx: Transaction, room: Mapping[str, int]) -> list[Claimed]:
         if not worker_lives(tx, self.worker):
             return []
-        stage_due(tx, self.now)
-        expire_waiting(tx, self.now)
-        self.next_due = next_due(tx.connection)
+        self.next_due = keep_time(tx, self.now)
         if self.only is not None:
             return self._claim_by_id(tx, self.only, room)
         if self.idle:
@@ -206,20 +203,27 @@ def _claim_statement() -> Prepared:
                 jobs.c.id == given["job_id"],
                 guarded(JobStatus.QUEUED, literal_column("1")) == literal_column("1"),
             )
-            .ordered_values(
-                (jobs.c.status, status_text(JobStatus.RUNNING)),
-                (jobs.c.fence, jobs.c.fence + literal_column("1")),
-                (jobs.c.attempt, jobs.c.attempt + literal_column("1")),
-                (jobs.c.worker_id, given["worker"]),
-                (jobs.c.started_at, given["now"]),
-                (jobs.c.reason, literal_column("NULL")),
-                (jobs.c.published_at, literal_column("NULL")),
-                (jobs.c.unique_slot, _KEEPS_WHILE_RUNNING),
-            )
+            .ordered_values(*taken_values(given["worker"], given["now"]))
         )
 
     types = {"worker": jobs.c.id.type, "now": jobs.c.started_at.type, "job_id": jobs.c.id.type}
     return prepared_update(types, build)
+
+
+def taken_values(
+    worker: ColumnElement[Any], now: ColumnElement[Any]
+) -> list[tuple[ColumnElement[Any], Any]]:
+    """What a claim by `worker` makes of a job's row."""
+    return [
+        (jobs.c.status, status_text(JobStatus.RUNNING)),
+        (jobs.c.fence, jobs.c.fence + literal_column("1")),
+        (jobs.c.attempt, jobs.c.attempt + literal_column("1")),
+        (jobs.c.worker_id, worker),
+        (jobs.c.started_at, now),
+        (jobs.c.reason, literal_column("NULL")),
+        (jobs.c.published_at, literal_column("NULL")),
+        (jobs.c.unique_slot, _KEEPS_WHILE_RUNNING),
+    ]
 
 
 _KEEPS_WHILE_RUNNING = case(

@@ -4,18 +4,18 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import bindparam, select, update
 
-from fastapi_jobs.options import PRIORITIES
 from fastapi_jobs.status import JobStatus
 from fastapi_jobs.store.claim import CLAIMED_COLUMNS, claimed_row, take
+from fastapi_jobs.store.claim_heads import UNTOLD, take_heads
 from fastapi_jobs.store.insert import worker_lives
 from fastapi_jobs.store.lanes import ClaimRules, Lane, Limits, heads_of_lane
 from fastapi_jobs.store.rows import Claimed
-from fastapi_jobs.store.tables import UNPUBLISHED, has_status, jobs, status_text, unexpired
+from fastapi_jobs.store.tables import has_status, jobs, unexpired
 from fastapi_jobs.store.transaction import Operation, Transaction
 
 
@@ -40,15 +40,21 @@ class ClaimOne(Operation[Claimed | None]):
         fresh = [each for each in operations if not each._still_ours(tx)]
         for each in fresh:
             each._taken = None
-        if fresh and worker_lives(tx, operations[0].worker):
-            limits = Limits(tx, fresh[0].rules)
-            for operation, row in cls._find(tx, fresh, limits):
+        rest = cls._take_at_once(tx, fresh)
+        if rest and worker_lives(tx, rest[0].worker):
+            limits = Limits(tx, rest[0].rules)
+            for operation, row in cls._find(tx, rest, limits):
                 claimed = claimed_row(row, operation.backend, operation.now)
                 claimed.chosen = row.chosen
                 operation._taken = claimed
-            taken = [each._taken for each in fresh if each._taken is not None]
-            take(tx, fresh[0].worker, taken)
+            taken = [each._taken for each in rest if each._taken is not None]
+            take(tx, rest[0].worker, taken)
         return [each._taken for each in operations]
+
+    @classmethod
+    def _take_at_once(cls, tx: Transaction, operations: Sequence[Self]) -> Sequence[Self]:
+        """Take what needs no look at limits; returns those that do."""
+        return operations
 
     @classmethod
     def _find(
@@ -111,14 +117,29 @@ class ClaimNext(ClaimOne):
 
     lane: Lane
 
+    @property
+    def _is_unrestricted(self) -> bool:
+        limits, lane = self.rules.queue_limits(self.lane.queue), self.lane
+        limited = limits.max_running is not None or self.rules.task_limit(lane.task) is not None
+        return not (limited or limits.paused)
+
+    @classmethod
+    def _take_at_once(cls, tx: Transaction, operations: Sequence[Self]) -> Sequence[Self]:
+        if tx.sqlite:
+            return operations
+        free = [each for each in operations if each._is_unrestricted]
+        for lane, some in _by_lane(free):
+            first = some[0]
+            taken = take_heads(tx, lane, len(some), first.worker, first.backend, first.now)
+            for each, claimed in zip(some, taken, strict=False):
+                each._taken = claimed
+        return [each for each in operations if not each._is_unrestricted]
+
     @classmethod
     def _find(
         cls, tx: Transaction, operations: Sequence[Self], limits: Limits
     ) -> Iterator[tuple[Self, Any]]:
-        of_lane: dict[Lane, list[Self]] = defaultdict(list)
-        for each in operations:
-            of_lane[each.lane].append(each)
-        for lane, some in sorted(of_lane.items()):
+        for lane, some in _by_lane(operations):
             count = min(limits.room(lane), len(some))
             if count > 0:
                 heads = tx.execute(_HEADS, lane._asdict() | {"now": some[0].now, "count": count})
@@ -127,23 +148,19 @@ class ClaimNext(ClaimOne):
                     yield each, row
 
 
+_Next = TypeVar("_Next", bound=ClaimNext)
+
+
+def _by_lane(operations: Sequence[_Next]) -> list[tuple[Lane, list[_Next]]]:
+    of_lane: dict[Lane, list[_Next]] = defaultdict(list)
+    for each in operations:
+        of_lane[each.lane].append(each)
+    return sorted(of_lane.items())
+
+
 _NOW = unexpired(bindparam("now", type_=jobs.c.expires_at.type))
 _COLUMNS = CLAIMED_COLUMNS.add_columns(jobs.c.backend.label("chosen"))
 _NAMED = _COLUMNS.where(
     jobs.c.id.in_(bindparam("ids", expanding=True)), has_status(JobStatus.QUEUED), _NOW
 ).with_for_update(skip_locked=True)
-_told = jobs.alias("told")
-_LARGEST_TOLD = (
-    select(func.max(_told.c.priority))
-    .where(
-        _told.c.queue == bindparam("queue"),
-        _told.c.published_at.is_not(None),
-        _told.c.status == status_text(JobStatus.QUEUED),
-    )
-    .scalar_subquery()
-)
-_HEADS = heads_of_lane(
-    _COLUMNS,
-    *(UNPUBLISHED, _NOW),
-    jobs.c.priority >= func.coalesce(_LARGEST_TOLD, PRIORITIES.start),
-)
+_HEADS = heads_of_lane(_COLUMNS, *UNTOLD)

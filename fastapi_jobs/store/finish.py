@@ -17,6 +17,7 @@ from fastapi_jobs.store.transaction import Operation, Transaction
 
 _ENDS = MOVES[JobStatus.RUNNING]
 _ASKED = jobs.c.cancel_requested_at.is_not(None)
+_SUCCEEDED: ColumnElement[str] = literal_column(f"'{AttemptOutcome.SUCCEEDED}'")
 
 
 @dataclass(slots=True)
@@ -33,6 +34,8 @@ class BeginAttempt(Operation[bool]):
 
 @cache
 def _succeed() -> Prepared:
+    """Jobs that succeed; on PostgreSQL with their attempts, in one statement."""
+
     def build(given: Values) -> Update:
         return (
             update(jobs)
@@ -53,7 +56,18 @@ def _succeed() -> Prepared:
         "job_id": jobs.c.id.type,
         "fence_then": jobs.c.fence.type,
     }
-    return prepared_update(types, build)
+    return prepared_update(types, build, _with_attempts)
+
+
+def _with_attempts(succeed: Update) -> Update:
+    """The same with the attempts; a job's row is locked before that of its attempt."""
+    ended = succeed.returning(jobs.c.id, jobs.c.attempt, jobs.c.fence, jobs.c.finished_at)
+    job = ended.cte("ended").c
+    return (
+        update(attempts)
+        .where(_open_attempt(job.id, job.attempt, job.fence))
+        .ordered_values((attempts.c.outcome, _SUCCEEDED), (attempts.c.finished_at, job.finished_at))
+    )
 
 
 def _open_attempt(job_id: Any, number: Any, fence: Any) -> ColumnElement[bool]:
@@ -67,14 +81,14 @@ def _open_attempt(job_id: Any, number: Any, fence: Any) -> ColumnElement[bool]:
 
 @cache
 def _attempt_succeeded() -> Prepared:
-    outcome: ColumnElement[str] = literal_column(f"'{AttemptOutcome.SUCCEEDED}'")
+    """Their attempts, on SQLite."""
 
     def build(given: Values) -> Update:
         return (
             update(attempts)
             .where(_open_attempt(given["of_job"], given["number_then"], given["fence_then"]))
             .ordered_values(
-                (attempts.c.outcome, outcome), (attempts.c.finished_at, given["moment"])
+                (attempts.c.outcome, _SUCCEEDED), (attempts.c.finished_at, given["moment"])
             )
         )
 
@@ -123,7 +137,8 @@ def _finish_successes(tx: Transaction, successes: Sequence[Finish]) -> bool:
         job_rows.append((finish.result, at, job_id, finish.fence))
         attempt_rows.append((at, job_id, finish.attempt, finish.fence))
     touched = tx.many(_succeed(), job_rows)
-    tx.many(_attempt_succeeded(), attempt_rows)
+    if tx.sqlite:
+        tx.many(_attempt_succeeded(), attempt_rows)
     return touched == len(job_rows)
 
 

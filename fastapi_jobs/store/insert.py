@@ -12,9 +12,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from fastapi_jobs.errors import QueueFull
 from fastapi_jobs.status import JobStatus
+from fastapi_jobs.store.lanes import RESTRICTED
 from fastapi_jobs.store.prepared import Prepared, PreparedQuery, prepared_insert
 from fastapi_jobs.store.rows import Inserted, NewJob
-from fastapi_jobs.store.tables import QUEUED, attempts, has_status, jobs, queues, tags, workers
+from fastapi_jobs.store.tables import QUEUED, attempts, has_status, jobs, tags, workers
 from fastapi_jobs.store.transaction import Operation, Patience, Transaction
 
 PLAIN = (
@@ -198,30 +199,33 @@ class _Gate:
 @cache
 def _open_to() -> PreparedQuery:
     """The worker's row, held until the commit, if the queue has no restriction and nobody waits."""
-    restricted = exists().where(
-        queues.c.name == bindparam("queue"),
-        (queues.c.paused.is_(True)) | (queues.c.max_running > literal_column("0")),
-    )
+    restricted = exists().where(RESTRICTED)
     ahead = exists().where(QUEUED, jobs.c.queue == bindparam("same_queue"))
     statement = _ROW_OF_WORKER.where(~restricted, ~ahead)
     return PreparedQuery(("worker", "queue", "same_queue"), _held(statement))
 
 
-_ROW_OF_WORKER = select(workers.c.id).where(workers.c.id == bindparam("worker"))
+_ROW_OF_WORKER = select(workers.c.id).where(workers.c.id == bindparam("worker"), ~workers.c.quiet)
 
 
 def _held(statement: Select[Any]) -> Select[Any]:
     return statement.with_for_update(key_share=True, read=True, of=workers)
 
 
+HELD_WORKER = _held(_ROW_OF_WORKER)
+"""The row of `:worker`, kept there until the commit."""
+
+
 def worker_lives(tx: Transaction, worker: UUID) -> bool:
-    """Whether the worker's row is there, and keep it there until the commit (law 5)."""
+    """Whether the worker may claim: its row is there, and stays until the commit (law 5), and
+    nobody quieted it.
+    """
     return tx.finds(_lives(), (tx.encode_id(worker),))
 
 
 @cache
 def _lives() -> PreparedQuery:
-    return PreparedQuery(("worker",), _held(_ROW_OF_WORKER))
+    return PreparedQuery(("worker",), HELD_WORKER)
 
 
 def _read_back(

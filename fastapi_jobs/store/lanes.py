@@ -10,7 +10,19 @@ from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, select, text
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    bindparam,
+    func,
+    literal_column,
+    select,
+    text,
+    true,
+    tuple_,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from fastapi_jobs.models import QueueRecord
@@ -54,11 +66,23 @@ class ClaimRules:
     queue_limits: Callable[[str], QueueLimits]
 
 
-def waiting_lanes(tx: Transaction | Connection) -> list[Lane]:
-    """The lanes that have waiting jobs, each found by a few steps along the index.
+RESTRICTED = and_(
+    queues.c.name == bindparam("queue"),
+    (queues.c.paused.is_(True)) | (queues.c.max_running > literal_column("0")),
+)
+"""A person paused or limited the queue `:queue`."""
 
-    One comparison of the whole key would be shorter, but SQLite then reads every row of a queue.
-    """
+
+def waiting_lanes(tx: Transaction | Connection) -> list[Lane]:
+    """The lanes that have waiting jobs, each found by a few steps along the index."""
+    connection = tx.connection if isinstance(tx, Transaction) else tx
+    if connection.dialect.name == "postgresql":
+        return [Lane(*row) for row in connection.execute(_ALL_LANES)]
+    return _walk_lanes(tx)
+
+
+def _walk_lanes(tx: Transaction | Connection) -> list[Lane]:
+    # One comparison of the whole key would be shorter, but SQLite then reads every row of a queue.
     found: list[Lane] = []
     row = tx.execute(_FIRST_LANE).first()
     while row is not None:
@@ -124,6 +148,16 @@ _NEXT_LANE = (
     _FIRST_LANE.where(_SAME_QUEUE, jobs.c.task > bindparam("task")),
     _FIRST_LANE.where(jobs.c.queue > bindparam("queue")),
 )
+
+
+def _lanes_at_once() -> Select[Any]:
+    """The same walk in one statement."""
+    lanes = _FIRST_LANE.cte("lanes", recursive=True)
+    step = _FIRST_LANE.where(tuple_(*_LANE) > tuple_(*lanes.c)).lateral("step")
+    return select(lanes.union_all(select(*step.c).select_from(lanes).join(step, true())))
+
+
+_ALL_LANES = _lanes_at_once()
 
 
 def heads_of_lane(columns: Select[Any], *conditions: ColumnElement[bool]) -> Select[Any]:

@@ -46,6 +46,14 @@ class PreparedQuery:
         self.postgresql = _compiled(query, _psycopg(), columns)
 
 
+class OnPostgreSQL:
+    """The text of one statement for PostgreSQL's driver alone, its values by name."""
+
+    def __init__(self, statement: Statement) -> None:
+        dialect: Any = PGDialect_psycopg(paramstyle="pyformat")  # type: ignore[no-untyped-call]
+        self.text = str(statement.compile(dialect=dialect))
+
+
 class Prepared:
     """The text of one change of many rows, their values in the order of `columns`."""
 
@@ -91,13 +99,18 @@ def prepared_insert(into: Table, columns: Sequence[str], fixed: Values | None = 
 
 
 def prepared_update(
-    types: Mapping[str, TypeEngine[Any]], build: Callable[[Values], Update]
+    types: Mapping[str, TypeEngine[Any]],
+    build: Callable[[Values], Update],
+    on_postgresql: Callable[[Update], Update] = lambda change: change,
 ) -> Prepared:
-    """An update of many rows, each by its own values of these types."""
+    """An update of many rows, each by its own values of these types.
+
+    `on_postgresql` makes it part of a larger statement, which SQLite does not know.
+    """
     return Prepared(
         tuple(types),
         on_sqlite=build(_rows(tuple(types))),
-        on_postgresql=build(_arrays(types)),
+        on_postgresql=on_postgresql(build(_arrays(types))),
     )
 
 

@@ -15,8 +15,7 @@ from sqlalchemy import ColumnElement, Connection, func, select, text, update
 
 from fastapi_jobs.status import JobStatus
 from fastapi_jobs.store.lanes import ClaimRules, Lane, Limits, heads_of_lane, waiting_lanes
-from fastapi_jobs.store.queries import next_due
-from fastapi_jobs.store.staging import expire_waiting, stage_due
+from fastapi_jobs.store.staging import keep_time
 from fastapi_jobs.store.tables import (
     SUSPECTED,
     UNCLAIMED,
@@ -70,9 +69,7 @@ class PublishJobs(Operation[list[Message]]):
         self.is_crowded = not tx.sqlite and not tx.execute(_TRY_TO_PUBLISH).scalar_one()
         if self.is_crowded:
             return []
-        stage_due(tx, self.now)
-        expire_waiting(tx, self.now)
-        self.next_due = next_due(tx.connection)
+        self.next_due = keep_time(tx, self.now)
         chosen = _Chooser(tx, self.rules, self.windows)
         messages = [*chosen.suspects(), *chosen.jobs()]
         self.left = chosen.left
@@ -96,20 +93,22 @@ class _Chooser:
     left: bool = False
     _by_queue: Counter[str] = field(default_factory=Counter)
     _by_task: Counter[str] = field(default_factory=Counter)
+    _holds_suspect: bool = False
     _limits: Limits = field(init=False)
 
     def __post_init__(self) -> None:
         self._limits = Limits(self.tx, self.rules)
         count = func.count().label("unclaimed")
-        held = select(jobs.c.queue, jobs.c.task, count).where(UNCLAIMED)
+        suspects = func.max(jobs.c.suspect).label("suspects")
+        held = select(jobs.c.queue, jobs.c.task, count, suspects).where(UNCLAIMED)
         for row in self.tx.execute(held.group_by(jobs.c.queue, jobs.c.task)):
             self._by_queue[row.queue] += row.unclaimed
             self._by_task[row.task] += row.unclaimed
+            self._holds_suspect = self._holds_suspect or bool(row.suspects)
 
     def suspects(self) -> list[Message]:
         """One suspect at the most, and only when the broker holds none."""
-        held = select(jobs.c.id).where(SUSPECTED, UNCLAIMED).limit(1)
-        if self.tx.execute(held).first() is not None:
+        if self._holds_suspect:
             return []
         waiting = _MESSAGE.where(SUSPECTED, has_status(JobStatus.QUEUED)).order_by(jobs.c.id)
         for row in self.tx.execute(

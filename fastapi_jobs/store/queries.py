@@ -98,6 +98,12 @@ def get_job(connection: Connection, job_id: UUID) -> JobRecord | None:
     return None if row is None else loaded(JobRecord, values(row))
 
 
+def get_jobs(connection: Connection, job_ids: Collection[UUID]) -> list[JobRecord]:
+    """Some jobs as lists show them, oldest first; those that do not exist are absent."""
+    statement = select(*_listed_columns()).where(jobs.c.id.in_(job_ids)).order_by(jobs.c.id)
+    return _records(connection.execute(statement))
+
+
 def get_status(connection: Connection, job_ids: Collection[UUID]) -> dict[UUID, JobStatus]:
     """The statuses of some jobs; those that do not exist are absent."""
     statement = select(jobs.c.id, jobs.c.status).where(jobs.c.id.in_(job_ids))
@@ -153,15 +159,19 @@ def peek(connection: Connection) -> Peek:
 
 def next_due(connection: Connection) -> datetime | None:
     """When the next scheduled job is due, or the next waiting one expires."""
-    moments = [connection.execute(each).scalar() for each in (_DUE, _EXPIRY)]
-    return min((each for each in moments if each is not None), default=None)
+    row = connection.execute(_NEXT_DUE).one()
+    return min((each for each in row if each is not None), default=None)
 
 
-_DUE = select(func.min(jobs.c.run_after)).where(has_status(JobStatus.SCHEDULED))
-_EXPIRY = select(func.min(jobs.c.expires_at)).where(
-    jobs.c.expires_at.is_not(None),
-    has_status(JobStatus.QUEUED, JobStatus.SCHEDULED),
-    NEVER_STARTED,
+_NEXT_DUE = select(
+    select(func.min(jobs.c.run_after)).where(has_status(JobStatus.SCHEDULED)).scalar_subquery(),
+    select(func.min(jobs.c.expires_at))
+    .where(
+        jobs.c.expires_at.is_not(None),
+        has_status(JobStatus.QUEUED, JobStatus.SCHEDULED),
+        NEVER_STARTED,
+    )
+    .scalar_subquery(),
 )
 
 
@@ -327,6 +337,20 @@ def count_after(
     """
     walk, given = walk_of(connection.dialect.name, which, newest=False, after=read_cursor(cursor))
     return int(connection.execute(_count_statement(walk), given | {"scan": cap}).scalar_one())
+
+
+def count_all(
+    connection: Connection, which: JobFilter, cursor: str | None = None, *, cap: int = COUNT_CAP
+) -> tuple[int, bool]:
+    """How many jobs there are, of those that come after `cursor`, oldest first; and whether these
+    are all: counting stops at `cap` rows of the condition that leads.
+    """
+    after = None if cursor is None else read_cursor(cursor)
+    walk, given = walk_of(connection.dialect.name, which, newest=False, after=after)
+    given |= {"scan": cap + 1, "edge": cap}
+    number = int(connection.execute(_count_statement(walk), given).scalar_one())
+    is_all = connection.execute(_edge_statement(walk, walk.leads[0]), given).first() is None
+    return min(number, cap), is_all
 
 
 def _listed_columns() -> list[ColumnElement[Any]]:

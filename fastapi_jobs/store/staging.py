@@ -5,11 +5,22 @@ from datetime import datetime
 from sqlalchemy import select, update
 
 from fastapi_jobs.status import JobStatus
+from fastapi_jobs.store.queries import next_due
 from fastapi_jobs.store.tables import NEVER_STARTED, RELEASED_KEY, has_status, jobs
 from fastapi_jobs.store.transaction import Transaction
 
 STAGE_LIMIT = 1000
 """Jobs that become due in one transaction."""
+
+
+def keep_time(tx: Transaction, now: datetime) -> datetime | None:
+    """Make the moves that are due; returns when the next one is."""
+    moment = next_due(tx.connection)
+    if moment is None or moment > now:
+        return moment
+    stage_due(tx, now)
+    expire_waiting(tx, now)
+    return next_due(tx.connection)
 
 
 def stage_due(tx: Transaction, now: datetime) -> int:

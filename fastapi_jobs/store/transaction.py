@@ -1,6 +1,6 @@
 """What an operation writes through: one transaction of the writer."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import chain
@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Executable
 from sqlalchemy.engine import CursorResult
 
 from fastapi_jobs.store.database import Database, Trouble
-from fastapi_jobs.store.prepared import CHUNK, Prepared, PreparedQuery, array_literal
+from fastapi_jobs.store.prepared import CHUNK, OnPostgreSQL, Prepared, PreparedQuery, array_literal
 
 R = TypeVar("R")
 
@@ -68,7 +68,12 @@ class Transaction:
         rows: list[tuple[Any, ...]] = self._cursor.fetchall()
         return rows
 
-    def _run(self, text: str, values: Sequence[Any]) -> None:
+    def run(self, statement: OnPostgreSQL, values: Mapping[str, Any]) -> Any:
+        """Run a statement that PostgreSQL alone knows; returns the driver's cursor."""
+        self._run(statement.text, values)
+        return self._cursor
+
+    def _run(self, text: str, values: Sequence[Any] | Mapping[str, Any]) -> None:
         try:
             self._cursor.execute(text, values)
         except Exception as error:

@@ -3,17 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from fastapi_jobs.errors import WorkerNotFound
 from fastapi_jobs.models import WorkerRecord
 from fastapi_jobs.status import JobStatus
 from fastapi_jobs.store.database import Database
 from fastapi_jobs.store.tables import has_status, jobs, workers
-from fastapi_jobs.store.transaction import Operation, Transaction
+from fastapi_jobs.store.transaction import Operation, Patience, Transaction
 
 
 @dataclass(slots=True)
@@ -48,6 +50,28 @@ class UnregisterWorker(Operation[bool]):
         return True
 
 
+@dataclass(slots=True)
+class QuietWorker(Operation[None]):
+    """Let a worker claim nothing more, or again; what it runs goes on."""
+
+    worker: UUID
+    quiet: bool
+    patience: float | Patience | None = Patience.STORE_TIMEOUT
+
+    def apply_one(self, tx: Transaction) -> WorkerNotFound | None:
+        change = update(workers).where(workers.c.id == self.worker).values(quiet=self.quiet)
+        if not tx.execute(change).rowcount:
+            return WorkerNotFound(self.worker)
+        tx.hints.queued = tx.hints.queued or not self.quiet
+        return None
+
+
+def is_quiet(connection: Connection, worker: UUID) -> bool:
+    """Whether a worker is to claim nothing more."""
+    quiet = select(workers.c.quiet).where(workers.c.id == worker)
+    return bool(connection.execute(quiet).scalar())
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What one look shows of another worker."""
@@ -57,6 +81,14 @@ class Seen:
     machine: str
     pid: int
     pid_started: int
+
+
+class Beaten(Enum):
+    """What a beat finds."""
+
+    ALIVE = "alive"
+    QUIET = "quiet"  # a person wants this worker to claim nothing more
+    GONE = "gone"  # the row is not there: others think this worker dead
 
 
 class Pulse:
@@ -69,18 +101,22 @@ class Pulse:
         self._database = database
         self._connection: Connection | None = None
 
-    def beat(self, worker: UUID, now: datetime, running: int) -> bool:
-        """Beat once; False when the row is gone: others think this worker dead."""
+    def beat(self, worker: UUID, now: datetime, running: int) -> Beaten:
+        """Beat once, and hear what others think of this worker."""
         statement = (
             update(workers)
             .where(workers.c.id == worker)
             .values(beat=workers.c.beat + 1, heartbeat_at=now, running=running)
+            .returning(workers.c.quiet)
         )
         with self._database.waits.counted() as wait:
             connection = self._connect()
             wait.connection = connection.connection.driver_connection
             with connection.begin():
-                return bool(connection.execute(statement).rowcount)
+                row = connection.execute(statement).first()
+        if row is None:
+            return Beaten.GONE
+        return Beaten.QUIET if row.quiet else Beaten.ALIVE
 
     def others(self, worker: UUID) -> list[Seen]:
         """Every other worker's row."""

@@ -6,7 +6,7 @@ import pytest
 from httpx2 import AsyncClient
 
 from fastapi_jobs import Action, Scope
-from fastapi_jobs.api import bulk as bulk_module
+from fastapi_jobs.api import many as many_module
 from tests.api.conftest import Serve, create, finished, until
 from tests.api.tasks import PREFIX
 
@@ -62,7 +62,7 @@ async def test_running_ones_are_asked(client: AsyncClient) -> None:
 
 
 async def test_call_after_call(serve_jobs: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bulk_module, "CHUNK", 2)
+    monkeypatch.setattr(many_module, "CHUNK", 2)
     async with serve_jobs(dispatch=False) as client:
         jobs = await made(client, "x", count=8)
         first = await bulk(client, "cancel", {"tag": "x"}, limit=5)
@@ -77,8 +77,8 @@ async def test_call_after_call(serve_jobs: Serve, monkeypatch: pytest.MonkeyPatc
 async def test_a_call_ends_although_it_finds_little(
     serve_jobs: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bulk_module, "CHUNK", 1)
-    monkeypatch.setattr(bulk_module, "MOST_PAGES", 3)
+    monkeypatch.setattr(many_module, "CHUNK", 1)
+    monkeypatch.setattr(many_module, "MOST_PAGES", 3)
     async with serve_jobs(dispatch=False) as client:
         await made(client, "x", count=5)
         first = await bulk(client, "cancel", {"tag": "x"})

@@ -1,16 +1,19 @@
 """A broker that is away, that forgets, and that holds what nobody can read."""
 
+import asyncio
 import json
 import os
 import signal
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import redis
 from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient
 
 from fastapi_jobs import FastAPIJobs, JobStatus
+from fastapi_jobs.explaining import EVERYBODY, ReasonCode, Viewer, explain, explain_sync
 from fastapi_jobs.status import AttemptOutcome
 from fastapi_jobs.store import queries
 from fastapi_jobs.testing.conformance.gate import eventually
@@ -27,10 +30,23 @@ def trouble(app: FastAPIJobs) -> str | None:
 
 async def health(app: FastAPIJobs) -> Any:
     """What `GET /jobs/health` answers."""
+    return await ask(app, "/jobs/health")
+
+
+async def explanation(
+    app: FastAPIJobs, job_id: UUID, viewer: Viewer = EVERYBODY
+) -> dict[ReasonCode, str]:
+    """The sentences of `explain`."""
+    found = await explain(app.runtime.store, app.runtime.settings, job_id, viewer)
+    return {each.code: each.text for each in found.reasons}
+
+
+async def ask(app: FastAPIJobs, path: str) -> Any:
+    """What a GET answers to who may do everything."""
     host = FastAPI()
     host.include_router(app.router(permission=lambda request, action, job: True))
     async with AsyncClient(transport=ASGITransport(host), base_url="http://jobs") as client:
-        return (await client.get("/jobs/health")).json()
+        return (await client.get(path)).json()
 
 
 async def test_enqueue_does_not_notice_a_broker_that_is_down(
@@ -62,6 +78,31 @@ async def test_nor_one_that_says_nothing(
         os.kill(own_redis.pid, signal.SIGCONT)
     sqlite_place.worker()
     assert [await job.result(LIMIT) for job in jobs] == list(range(1, 11))
+
+
+async def test_explain_names_a_broker_that_is_down(
+    sqlite_place: Place, own_redis: RedisServer
+) -> None:
+    sqlite_place.settings["celery"] |= {"broker_url": own_redis.url().replace("//", "//:hush@")}
+    own_redis.stop()
+    async with sqlite_place.app() as app:
+        job = await add.enqueue(1, 1)
+        reasons = (await ask(app, f"/jobs/{job.id}/explain"))["reasons"]
+        [said] = [each for each in reasons if each["code"] == ReasonCode.BROKER_AWAY]
+        broker = f"redis://:***@127.0.0.1:{own_redis.port}/0"
+        assert said["text"].startswith(f"The broker {broker} does not answer: ConnectionError: ")
+        assert "Connection refused. The job waits in the database, and is " in said["text"]
+        assert said["text"].endswith(" published when the broker answers.")
+        assert (said["values"]["broker"], "hush" in str(said)) == (broker, False)
+        outsider = await explanation(app, job.id, Viewer(sees_workers=False))
+        assert outsider[ReasonCode.BROKER_AWAY].startswith("The broker of its workers does not")
+        store, settings = app.runtime.store, app.runtime.settings
+        blocking = await asyncio.to_thread(explain_sync, store, settings, job.id)
+        assert said["text"] in [each.text for each in blocking.reasons]
+        own_redis.start()
+        with redis.Redis(port=own_redis.port) as client:
+            client.config_set("requirepass", "hush")
+        assert ReasonCode.BROKER_AWAY not in await explanation(app, job.id)
 
 
 async def test_what_a_broker_forgot_is_published_again(

@@ -416,6 +416,15 @@ def test_workers_and_their_slots() -> None:
     assert "lower asyncio.max_running, thread.max_workers;" in found["note slots"]
 
 
+def test_quieted_workers(settings: Settings) -> None:
+    quiet, lanes = worker(quiet=True), [(Lane("default", add.name, ""), 2)]
+    found = texts(judge_workers([quiet, worker(pid=2)], [], NOW))
+    assert found["warning quiet-worker"].startswith("Worker a:1 is quieted: it goes on with what")
+    assert texts(judge_lanes(settings, lanes, [quiet, worker(pid=2)])) == {}
+    found = texts(judge_lanes(settings, lanes, [quiet]))
+    assert " wait and every live worker is quieted. Start" in found["warning waiting"]
+
+
 def test_tasks_that_nobody_has_wait_in_the_store(settings: Settings) -> None:
     lanes = [(Lane("default", add.name, ""), 2), (Lane("q", add.name + "s", ""), 3)]
     found = texts(judge_lanes(settings, lanes, []))

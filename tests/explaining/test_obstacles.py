@@ -9,6 +9,7 @@ from fastapi_jobs.errors import JobNotFound
 from fastapi_jobs.explaining import Viewer
 from fastapi_jobs.store.queues import PauseQueue, ResumeQueue
 from fastapi_jobs.store.rescue import CrashRules, RescueWorker
+from fastapi_jobs.store.workers import QuietWorker
 from tests.explaining.conftest import LIMITED, TASK, World
 from tests.servers import wait_until
 from tests.store.driving import retry_of
@@ -265,7 +266,7 @@ def test_no_worker_runs_the_backend(world: World) -> None:
 
 def test_nobody_for_a_job_on_celery(world: World) -> None:
     """The app itself lives, knows the task and serves the queue, and runs none of its jobs."""
-    world.change(queues={"q": {"backend": "celery"}}, celery={"broker_url": "redis://localhost"})
+    world.change(queues={"q": {"backend": "celery"}}, celery={"broker_url": "memory://"})
     job = world.job()
     start = "fastapi-jobs worker --backend celery"
     assert world.reasons(job)["no_worker"].text == f"No worker lives. Start one: {start}"
@@ -285,7 +286,7 @@ def test_nobody_for_a_job_on_celery(world: World) -> None:
 
 
 def test_an_undeclared_queue_is_served_with_the_default_on_celery(world: World) -> None:
-    world.change(backend="celery", celery={"broker_url": "redis://localhost"})
+    world.change(backend="celery", celery={"broker_url": "memory://"})
     job = world.job(queue="anything")
     world.worker(backends='["celery"]', queues='["mail"]')
     assert world.reasons(job)["queue_unserved"].text.endswith("worker --queue default")
@@ -352,3 +353,23 @@ def test_nothing_starts_beside_a_suspect(world: World) -> None:
     assert found["suspect_first"].text.startswith(f"{said} {suspect.id} ({TASK} on here:8, for ")
     limited = world.reasons(waiting, Viewer(lambda owner: False, sees_workers=False))
     assert str(suspect.id) not in str(limited["suspect_first"])
+
+
+def test_every_worker_that_would_run_it_is_quieted(world: World) -> None:
+    quiet = world.worker(quiet=True)
+    stranger = world.worker(pid=8, tasks="[]")
+    job = world.job()
+    found = world.reasons(job)
+    assert list(found) == ["quiet"]
+    assert found["quiet"].text == (
+        "Every live worker that would run it is quieted (here:7) and takes nothing more. "
+        "Let one go on, or start another: fastapi-jobs worker --backend asyncio"
+    )
+    assert found["quiet"].values == {"workers": ["here:7"]}
+    theirs = world.reasons(job, Viewer(sees_workers=False))["quiet"]
+    assert "here:7" not in theirs.text
+    assert theirs.values == {"workers": []}
+    world.store.write_sync(QuietWorker(stranger, True))
+    assert list(world.reasons(job)) == ["quiet"]
+    world.store.write_sync(QuietWorker(quiet, False))
+    assert list(world.reasons(job)) == ["next"]

@@ -326,7 +326,7 @@ def test_a_full_lane_of_20_000_is_not_read(database_url: str) -> None:
             for queue in ("q0", "empty"):
                 store.write_sync(InsertJobs([new_job(queue=queue)], worker, BACKEND))
         assert len(claimed) == 5
-        assert len(plans) >= 6
+        assert len(plans) >= (6 if store.database.is_sqlite else 2)  # lanes: many steps, or one
         for plan in plans:
             assert "fastapi_jobs_jobs_claim" in plan, plan
             assert "Seq Scan" not in plan
@@ -371,14 +371,9 @@ def test_lanes_are_found_in_steps(store: Store) -> None:
     for number in range(3):
         queued(store, 50, task=f"t{number}", queue=f"q{number % 2}")
     with store.database.reading.connect() as connection:
-        looked = lanes.waiting_lanes(_Reading(connection))  # type: ignore[arg-type]
+        looked = lanes.waiting_lanes(connection)
     assert looked == [Lane("q0", "t0", ""), Lane("q0", "t2", ""), Lane("q1", "t1", "")]
     assert store.read_sync(queries.queued_tasks) == ["t0", "t1", "t2"]
-
-
-class _Reading:
-    def __init__(self, connection: Any) -> None:
-        self.execute = connection.execute
 
 
 def test_a_claim_skips_rows_that_somebody_holds(postgres_store: Store) -> None:

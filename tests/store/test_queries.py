@@ -121,6 +121,26 @@ def test_counts_stop_at_their_cap(store: Store) -> None:
     assert store.read_sync(count_jobs, JobFilter(), cap=20)[S.QUEUED] == 20
 
 
+def test_a_count_of_all_says_whether_it_stopped(store: Store) -> None:
+    ids = queued(store, 30)
+    _of(store, 3, queue="rare")
+    count = queries.count_all
+    assert store.read_sync(count, JobFilter(), cap=33) == (33, True)
+    assert store.read_sync(count, JobFilter(), cap=32) == (32, False)
+    assert store.read_sync(count, JobFilter([S.QUEUED, S.FAILED]), cap=40) == (33, True)
+    assert store.read_sync(count, JobFilter(), queries.make_cursor(ids[9]), cap=40) == (23, True)
+    # The jobs of one task are asked for their queue: of the first 20, none is in this one.
+    which = JobFilter(task=new_job().task, queue="rare")
+    assert store.read_sync(count, which, cap=20) == (0, False)
+    assert store.read_sync(count, which, cap=40) == (3, True)
+
+
+def test_some_jobs_by_their_ids(store: Store) -> None:
+    ids = queued(store, 3)
+    found = store.read_sync(queries.get_jobs, [ids[2], ids[0], UUID(int=5)])
+    assert [each.id for each in found] == [ids[0], ids[2]]
+
+
 def test_a_page_behind_the_last_one_is_empty(store: Store) -> None:
     [job_id] = queued(store)
     page = store.read_sync(list_jobs, JobFilter(), cursor=queries.make_cursor(job_id))

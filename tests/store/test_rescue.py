@@ -19,7 +19,7 @@ from fastapi_jobs.store.rows import Claimed
 from fastapi_jobs.store.store import Store
 from fastapi_jobs.store.tables import jobs, workers
 from fastapi_jobs.store.transaction import Transaction
-from fastapi_jobs.store.workers import Pulse, UnregisterWorker
+from fastapi_jobs.store.workers import Beaten, Pulse, UnregisterWorker
 from tests.servers import wait_until
 from tests.store.driving import (
     BACKEND,
@@ -122,13 +122,13 @@ def test_a_beat_since_saves_it(store: Store) -> None:
     worker, [claimed] = running(store)
     pulse = Pulse(store.database)
     try:
-        assert pulse.beat(worker, later(1), 1)
+        assert pulse.beat(worker, later(1), 1) is Beaten.ALIVE
         assert store.write_sync(RescueWorker(worker, 0, NOW, RULES)) is None
         assert job_of(store, claimed.id).status == JobStatus.RUNNING
         assert [each.beat for each in pulse.others(uuid4())] == [1]
         crash_seen = store.write_sync(RescueWorker(worker, 1, NOW, RULES))
         assert crash_seen
-        assert not pulse.beat(worker, later(2), 0)
+        assert pulse.beat(worker, later(2), 0) is Beaten.GONE
     finally:
         pulse.close()
 
