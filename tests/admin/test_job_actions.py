@@ -136,6 +136,16 @@ async def test_run_now(site: Site) -> None:
         assert "It is due already" in await said(visitor, answer)
 
 
+async def test_the_forms_change_nothing(site: Site) -> None:
+    async with site.visitor("admin") as visitor:
+        job = await make(site.jobs, S.SCHEDULED)
+        before, jobs = await record(site.jobs, job.id), await count(site.jobs)
+        for name in ("edit", "clone"):
+            assert (await visitor.get(f"/jobs/{job.id}/{name}")).status_code == 200
+        assert await record(site.jobs, job.id) == before
+        assert await count(site.jobs) == jobs
+
+
 async def test_edit_writes_what_was_changed_alone(site: Site) -> None:
     async with site.visitor("operator") as visitor:
         job = await make(site.jobs, S.SCHEDULED)

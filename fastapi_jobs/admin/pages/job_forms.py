@@ -30,7 +30,7 @@ class JobForms(OneJob):
 
     name = "Forms of a job"
 
-    @page("/jobs/{id}/edit", Action.READ)
+    @page("/jobs/{id}/edit", Action.EDIT)
     async def edit_form(self, request: Request) -> Response:
         """Its priority, queue and time."""
         record = await self.found(request, Action.EDIT)
@@ -63,10 +63,9 @@ class JobForms(OneJob):
         Flash.success(request, f"Changed: {', '.join(values)}.")
         return self._to(request, record)
 
-    @page("/jobs/{id}/clone", Action.READ)
+    @page("/jobs/{id}/clone", Action.CREATE)
     async def clone_form(self, request: Request) -> Response:
         """Its arguments, to be changed."""
-        await self.site.demand(request, Action.CREATE)
         record = await self.found(request, Action.READ)
         definition = registry.get(record.task)
         if definition is None or len(record.args) > MOST_BYTES:
