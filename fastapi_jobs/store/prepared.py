@@ -51,7 +51,7 @@ class OnPostgreSQL:
 
     def __init__(self, statement: Statement) -> None:
         dialect: Any = PGDialect_psycopg(paramstyle="pyformat")  # type: ignore[no-untyped-call]
-        self.text = str(statement.compile(dialect=dialect))
+        self.text = str(statement.compile(dialect=dialect)).encode()
 
 
 class Prepared:
