@@ -140,6 +140,18 @@ def checked_tags(value: Any) -> tuple[str, ...]:
     return tags
 
 
+def checked_names(option: str, value: Any) -> tuple[str, ...]:
+    """Names of parameters.
+
+    Raises:
+        InvalidOption
+    """
+    names = (None,) if isinstance(value, str) or not isinstance(value, Iterable) else tuple(value)
+    if not all(isinstance(each, str) for each in names):
+        raise InvalidOption(option, value, 'give the names of parameters, such as ["password"].')
+    return names
+
+
 def checked_count(option: str, value: Any, *, least: int) -> int:
     """A whole number from `least`.
 

@@ -30,6 +30,8 @@ class TaskOptions:
     api: bool = False
     store_result: bool = True
     tags: tuple[str, ...] = ()
+    secret: tuple[str, ...] = ()
+    """Parameters whose values people are never shown."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -328,7 +328,7 @@ class Runtime:
             await asyncio.get_running_loop().run_in_executor(None, self.open)
         if self.dispatcher is None:
             self._say_nobody_dispatches()
-        return await self.store.write(self._many(jobs))
+        return await self.store.write(self.insertion_of(jobs))
 
     def insert_sync(
         self, jobs: Sequence[NewJob], idempotency: IdempotencyWish | None = None
@@ -340,7 +340,7 @@ class Runtime:
             self._say_nobody_dispatches()
         if idempotency is not None:
             return self.store.write_sync(self._unique(jobs, idempotency))
-        return self.store.write_sync(self._many(jobs))
+        return self.store.write_sync(self.insertion_of(jobs))
 
     def hint_queued(self, jobs: Sequence[NewJob]) -> None:
         """A host's transaction that stored jobs is committed: wake whoever claims, here and
@@ -375,7 +375,8 @@ class Runtime:
         async with ByHand(self.store, self.settings, self.observers) as hand:
             await hand.run(job.id)
 
-    def _many(self, jobs: Sequence[NewJob]) -> InsertJobs | InsertUnique:
+    def insertion_of(self, jobs: Sequence[NewJob]) -> InsertJobs | InsertUnique:
+        """The write that stores these jobs, all or none."""
         keyed = any(job.unique is not None for job in jobs)
         return self._unique(jobs, None) if keyed else self._plain(jobs)
 

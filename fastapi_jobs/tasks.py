@@ -19,6 +19,7 @@ from fastapi_jobs.options import (
     Unique,
     checked_backend,
     checked_count,
+    checked_names,
     checked_priority,
     checked_queue,
     checked_seconds,
@@ -174,6 +175,7 @@ def task(
     api: bool = False,
     store_result: bool = True,
     tags: Sequence[str] = (),
+    secret: Sequence[str] = (),
 ) -> "_Decorator": ...
 
 
@@ -233,7 +235,7 @@ def define(function: Callable[..., Any], given: Mapping[str, Any]) -> TaskDefini
         name=name,
         function=function,
         options=checked,
-        arguments=ArgumentsCodec(name, function, injected),
+        arguments=ArgumentsCodec(name, function, injected, checked.secret),
         result=ResultCodec(name, function if checked.store_result else _nothing),
         injected=tuple(injected),
     )
@@ -306,4 +308,5 @@ _RULES: dict[str, Callable[[Any], Any]] = {
     "api": _flag("api"),
     "store_result": _flag("store_result"),
     "tags": checked_tags,
+    "secret": lambda value: checked_names("secret", value),
 }

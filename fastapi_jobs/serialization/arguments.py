@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, create_model
 from pydantic import Field as ModelField
 from pydantic.fields import FieldInfo
 
-from ..errors import InvalidArguments, TaskDefinitionError
+from ..errors import InvalidArguments, TaskDefinitionError, did_you_mean
 from .binding import Binder, Misfit
 from .fields import BASE64, UNUSABLE, ExactFields, Field, Unfaithful, why_unusable
 from .signature import Parameter, read_parameters
@@ -19,16 +19,21 @@ from .wording import Problem
 class ArgumentsCodec:
     """Turns calls of one task into JSON text and back; made once, from its function.
 
-    `injected` names the parameters that the runner fills. Raises TaskDefinitionError naming the
-    parameter whose annotation has no JSON form.
+    `injected` names the parameters that the runner fills, `secret` those whose values no error may
+    tell. Raises TaskDefinitionError naming the parameter whose annotation has no JSON form.
     """
 
     def __init__(
-        self, task: str, function: Callable[..., Any], injected: Collection[str] = ()
+        self,
+        task: str,
+        function: Callable[..., Any],
+        injected: Collection[str] = (),
+        secret: Collection[str] = (),
     ) -> None:
         self.task = task
         parameters = read_parameters(task, function)
         self._parameters = [one for one in parameters if one.name not in injected]
+        self._secret = _known(task, secret, self.names)
         self._binder = Binder(task, parameters, injected)
         self._fields = _compile(task, self._parameters)
         self._needs_nothing = not any(one.is_required for one in self._parameters)
@@ -106,6 +111,11 @@ class ArgumentsCodec:
         return {name: stored.get(name, default) for name, default in defaults.items()}
 
     @property
+    def names(self) -> list[str]:
+        """The parameters that a caller gives, in their order."""
+        return [one.name for one in self._parameters]
+
+    @property
     def extra(self) -> str:
         """The name of the parameter that collects the rest by name (`**kwargs`), or nothing."""
         return self._binder.extra
@@ -141,7 +151,15 @@ class ArgumentsCodec:
             raise self._invalid(error) from None
 
     def _invalid(self, error: Unfaithful) -> InvalidArguments:
-        return InvalidArguments(self.task, [_sentence(one) for one in error.problems])
+        return InvalidArguments(self.task, [self._sentence(one) for one in error.problems])
+
+    def _sentence(self, problem: Problem) -> str:
+        where = f"parameter {problem.name!r}" if problem.name else "the arguments"
+        # What concerns all of them may show each.
+        if problem.name in self._secret or (self._secret and not problem.name):
+            return f"{where}: the value does not fit; it is secret, and not shown"
+        path = f" at {problem.path}" if problem.path else ""
+        return f"{where}{path}: {problem}".rstrip(".")
 
     @cached_property
     def _names(self) -> dict[str, str]:
@@ -158,10 +176,19 @@ class ArgumentsCodec:
         if one.is_variadic:
             return ModelField(default_factory=_EMPTY[one.kind], **alias)
         try:
-            self._fields.write({one.name: one.default})
+            # Alone: with the others, those that a call cannot leave out would be missing.
+            ExactFields("Default", {one.name: Field(one.value_type)}).write({one.name: one.default})
         except Unfaithful:  # a default that JSON cannot show
             return ModelField(default_factory=lambda: one.default, **alias)
         return ModelField(default=one.default, **alias)
+
+
+def _known(task: str, secret: Collection[str], names: Sequence[str]) -> frozenset[str]:
+    for one in secret:
+        if one not in names:
+            problem = f"the task takes no parameter {one!r}.{did_you_mean(one, names)}"
+            raise TaskDefinitionError(task, "secret", problem)
+    return frozenset(secret)
 
 
 def _is_reserved(name: str) -> bool:
@@ -198,9 +225,3 @@ def _unusable(task: str, parameters: Sequence[Parameter], error: Exception) -> T
             problem = f"its annotation has no JSON form ({reason}). {cure}"
             return TaskDefinitionError(task, f"parameter {one.name!r}", problem)
     return TaskDefinitionError(task, "", f"its parameters have no JSON form ({error}). {cure}")
-
-
-def _sentence(problem: Problem) -> str:
-    where = f"parameter {problem.name!r}" if problem.name else "the arguments"
-    path = f" at {problem.path}" if problem.path else ""
-    return f"{where}{path}: {problem}".rstrip(".")

@@ -2,6 +2,8 @@
 
 from fastapi_jobs.admin.pages.audit import AuditPage
 from fastapi_jobs.admin.pages.job import JobPage
+from fastapi_jobs.admin.pages.job_files import JobFiles
+from fastapi_jobs.admin.pages.job_forms import JobForms
 from fastapi_jobs.admin.pages.jobs import JobsPage
 from fastapi_jobs.admin.pages.overview import OverviewPage
 from fastapi_jobs.admin.pages.queues import QueuesPage
@@ -13,6 +15,8 @@ PAGES: tuple[type[Page], ...] = (
     OverviewPage,
     JobsPage,
     JobPage,
+    JobFiles,
+    JobForms,
     QueuesPage,
     WorkersPage,
     TasksPage,
