@@ -23,7 +23,7 @@ def raising(error: Exception) -> Any:
 @pytest.mark.parametrize(
     ("path", "status", "title", "said"),
     [
-        ("/nothing", 404, "There is no such page", "Not Found"),
+        ("/nothing", 404, "There is no such page", "begin at the overview"),
         ("/jobs/nothing", 404, "There is no such page", "This is no job"),
         (f"/jobs/{SOME_ID}", 404, "There is no such page", "It may have been deleted"),
         ("/audit", 403, "You may not do this", "You may not see who changed what here."),
