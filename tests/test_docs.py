@@ -214,7 +214,7 @@ def test_every_toml_block_is_a_settings_file(
 
 @pytest.mark.parametrize("block", of_pages("bash"), ids=str)
 def test_every_command_exists(block: Block) -> None:
-    for name in re.findall(r"fastapi-jobs (\w+)", block.text):
+    for name in re.findall(r"fastapi-jobs ([\w-]+)", block.text):
         assert name in COMMANDS
 
 
