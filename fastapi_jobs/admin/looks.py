@@ -1,5 +1,6 @@
 """What the pages show of all jobs together: what stands where now, and what ended of late."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -55,6 +56,10 @@ class Looks:
         self._runtime = runtime
         self.now = Shared(self._look)
         self.recent = Shared(self._look_back)
+
+    async def both(self) -> tuple[Now, RecentEnds]:
+        """How it stands, and what ended of late."""
+        return await asyncio.gather(self.now.get(), self.recent.get())
 
     async def _look(self) -> Now:
         runtime, store, now = self._runtime, self._runtime.store, utc_now()

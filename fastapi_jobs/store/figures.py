@@ -167,14 +167,16 @@ def _tell_times(connection: Connection, name: str, task: TaskEnds, since: dateti
         (JobStatus.FAILED, task.failed),
     ):
         newest = _of_task(name, status, since, jobs.c.attempt, *_TIMES)
-        for row in connection.execute(newest) if count else ():
-            if row.started_at is None:
+        for attempt, run_after, started, finished, made in (
+            connection.execute(newest) if count else ()
+        ):
+            if started is None:
                 continue
-            runs.append((row.finished_at - row.started_at).total_seconds())
-            due = max(row.run_after or row.created_at, row.created_at)
+            runs.append((finished - started).total_seconds())
+            due = max(run_after or made, made)
             # Nobody knows since when a job is due that was given back, or is run anew by hand.
-            if row.run_after is not None or row.attempt == 1:
-                waits.append(max((row.started_at - due).total_seconds(), 0.0))
+            if run_after is not None or attempt == 1:
+                waits.append(max((started - due).total_seconds(), 0.0))
     task.run_p50, task.run_p95 = _percentile(runs, 50), _percentile(runs, 95)
     task.wait_p50 = _percentile(waits, 50)
     if task.failed:

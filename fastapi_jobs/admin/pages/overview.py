@@ -54,7 +54,7 @@ class OverviewPage(Page):
     @page("/overview", Action.STATS)
     async def overview(self, request: Request) -> Response:
         """Warnings, figures, throughput, queues, tasks and workers."""
-        now, recent = await self.site.looks.now.get(), await self.site.looks.recent.get()
+        now, recent = await self.site.looks.both()
         span = SPANS.get(request.query_params.get("span", ""), SPANS["1h"])
         tasks = _worst_first(recent.tasks)
         return await self.render(

@@ -76,7 +76,7 @@ class QueuesPage(Page):
     async def _shown(self) -> list[ShownQueue]:
         settings, store = self.site.runtime.settings, self.site.runtime.store
         rows = {each.name: each for each in await store.read(queries.get_queues)}
-        now, recent = await self.site.looks.now.get(), await self.site.looks.recent.get()
+        now, recent = await self.site.looks.both()
         names = {*rows, *known_names(settings), *now.queues}
         return [
             ShownQueue(
