@@ -231,8 +231,7 @@ def problems_of(error: InvalidArguments) -> list[tuple[str, str]]:
 
 def _short(name: str, message: str) -> str:
     """The message at the field of its parameter, which need not be named there."""
-    if message == f"parameter {name!r} is missing":
-        return "It is needed."
-    place = f"parameter {name!r}"
-    text = message.removeprefix(place).removeprefix(":").strip()
+    text = message.removeprefix(f"parameter {name!r}").removeprefix(":").strip()
+    if text.startswith("is "):
+        text = f"It {text}"
     return f"{text[:1].upper()}{text[1:]}."

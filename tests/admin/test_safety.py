@@ -24,6 +24,9 @@ CHANGES = {
     Action.LIMITS,
     Action.QUIET,
 }
+FORMS = ("/jobs/change", f"/jobs/{SOME_ID}/edit", f"/jobs/{SOME_ID}/clone")
+"""Pages that ask before a change; they are for those who may make it, and change nothing."""
+
 REFUSED = "Nothing was changed"
 SCRIPT = "<script>document.title='caught'</script>"
 
@@ -45,7 +48,8 @@ def test_each_role_may_do_what_the_ones_below_may() -> None:
 async def test_a_page_only_looks_and_a_change_is_a_post(site: Site) -> None:
     found = list(ways(site.app))
     assert {way.method for way in found} == {"GET", "POST"}
-    assert [way for way in found if (way.method == "POST") != (way.action in CHANGES)] == []
+    odd = [way for way in found if (way.method == "POST") != (way.action in CHANGES)]
+    assert {(way.method, way.path) for way in odd} == {("GET", path) for path in FORMS}
 
 
 async def test_nothing_of_stock_sqladmin_is_left(site: Site, login: Login) -> None:

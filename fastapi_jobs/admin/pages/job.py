@@ -40,6 +40,10 @@ class OneJob(Page):
         """Not in the menu."""
         return False
 
+    async def back(self, request: Request, path: str) -> Response:
+        """What went wrong is told on the page of the job."""
+        return await super().back(request, path if path != "/" else f"/jobs/{id_of(request)}")
+
     async def found(self, request: Request, action: Action) -> JobRecord:
         """The job of the address, if it may be done.
 
