@@ -1,14 +1,15 @@
 """Figures: each a short walk along an index, counted up to a cap (law 13)."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, select
 
+from fastapi_jobs.listing import JobFilter
 from fastapi_jobs.status import FINAL, UNFINISHED, JobStatus
-from fastapi_jobs.store.queries import COUNT_CAP
+from fastapi_jobs.store.queries import COUNT_CAP, count_all, count_jobs
 from fastapi_jobs.store.tables import (
     NOT_RUNNING,
     is_kept_as,
@@ -21,8 +22,32 @@ NAMES_CAP = 500
 """How many queues are named at most: a client may be allowed to make them up."""
 OLDEST_LOOKED_AT = 100
 RECENT_LOOKED_AT = 2000
+FILTERED_CAP = 1000
+"""Where a row must be read to know whether it counts, so many of each status are."""
 
 LIVE = tuple(status for status in JobStatus if status in UNFINISHED)
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many there are; `is_all` is False where so many at least."""
+
+    number: int
+    is_all: bool = True
+
+
+def count_statuses(connection: Connection, which: JobFilter) -> dict[JobStatus, Count]:
+    """How many jobs of a filter each status has."""
+    if which.text is not None:  # its window has an end of its own
+        found = count_jobs(connection, which)
+        return {status: Count(number) for status, number in found.items()}
+    named = [which.tag, which.owner, which.task, which.queue, which.worker]
+    is_simple = which.tag is None and which.worker is None and sum(map(bool, named)) < 2
+    cap = COUNT_CAP if is_simple else FILTERED_CAP
+    return {
+        status: Count(*count_all(connection, replace(which, statuses=[status]), cap=cap))
+        for status in JobStatus
+    }
 
 
 @dataclass(slots=True)

@@ -132,3 +132,18 @@ def test_no_figure_scans(store: Store) -> None:
         # The running jobs are few: all of their own index may be read.
         rest = plan.replace("SCAN fastapi_jobs_jobs USING INDEX fastapi_jobs_jobs_running", "")
         assert "SCAN fastapi_jobs" not in rest, plan
+
+
+def test_the_statuses_of_a_filter(
+    store: Store, some: list[UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = store.read_sync(stats.count_statuses, JobFilter(owner="ann"))
+    assert sum(each.number for each in counts.values()) == 5
+    assert counts[S.SCHEDULED] == stats.Count(1)
+    assert all(each.is_all for each in counts.values())
+    # Where the owner's jobs must be read to know their queue, fewer are.
+    monkeypatch.setattr(stats, "FILTERED_CAP", 1)
+    which = JobFilter(owner="bob", queue="a")
+    assert store.read_sync(stats.count_statuses, which)[S.QUEUED].is_all is False
+    everything = store.read_sync(stats.count_statuses, JobFilter(text="{}"))
+    assert sum(each.number for each in everything.values()) == 9

@@ -21,7 +21,8 @@ from fastapi_jobs.registry import registry
 from fastapi_jobs.status import JobAction
 from fastapi_jobs.store import queries
 from fastapi_jobs.store.many import Changed
-from fastapi_jobs.store.queries import COUNT_CAP, TEXT_WINDOW
+from fastapi_jobs.store.queries import TEXT_WINDOW
+from fastapi_jobs.store.stats import count_statuses
 from fastapi_jobs.store.transaction import Operation
 
 CHANGE = "/jobs/change"
@@ -49,8 +50,7 @@ class JobsPage(Page):
             "jobs.html",
             asked=asked,
             page=await listed.list_page(store, asked),
-            counts=await store.read(queries.count_jobs, every_status),
-            cap=COUNT_CAP,
+            counts=await store.read(count_statuses, every_status),
             actions=await self._actions(request),
             for_all=[each for each in BulkAction if asked.which.legal_for(JobAction(each))],
             tasks=sorted(registry),
