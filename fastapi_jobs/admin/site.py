@@ -104,6 +104,7 @@ class JobsAdmin(Admin):
             await refuse_strangers(request)
             assert self.authentication_backend is not None
             answer = await self.authentication_backend.login(request)
+            await self._note_try(request, answer)
             if isinstance(answer, Response):
                 return answer
             if answer:
@@ -113,6 +114,13 @@ class JobsAdmin(Admin):
         return await self.templates.TemplateResponse(
             request, "jobs_admin/login.html", context, status_code=status
         )
+
+    async def _note_try(self, request: Request, answer: Response | bool) -> None:
+        """Logins, and wrong passwords; neither what goes on elsewhere, nor what was not tried."""
+        status = getattr(request.state, "login_status", 401)
+        if isinstance(answer, bool) and (answer or status == 401):
+            name = str((await request.form()).get("username", ""))
+            self.site.note(request, name, "login" if answer else "failed_login")
 
     def _wanted(self, request: Request) -> str:
         wanted = request.query_params.get("next", "/")
@@ -124,7 +132,10 @@ class JobsAdmin(Admin):
         """Log out; by POST, so that no other site can."""
         await refuse_strangers(request)
         assert self.authentication_backend is not None
+        who = await self.authentication_backend.get_user_id(request)
         answer = await self.authentication_backend.logout(request)
+        if who is not None:
+            self.site.note(request, str(who), "logout")
         if isinstance(answer, Response):
             return answer
         return RedirectResponse(self.site.url(request, "/login"), status_code=303)

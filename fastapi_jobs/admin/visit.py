@@ -2,30 +2,38 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any, ClassVar, TypeVar
 from urllib.parse import urlencode
 
+from pydantic_core import to_json
 from sqladmin import BaseView, Flash, expose
 from sqladmin.authentication import get_current_user_id
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from fastapi_jobs.admin.guard import refuse_embedding, refuse_strangers
+from fastapi_jobs.admin.guard import address_of, refuse_embedding, refuse_strangers
+from fastapi_jobs.admin.looks import Looks
 from fastapi_jobs.admin.roles import User
 from fastapi_jobs.api.access import Action, Permission, ask, forbidden
 from fastapi_jobs.api.problems import ProblemError, problem_of
+from fastapi_jobs.clock import utc_now
 from fastapi_jobs.current import choose, unchoose
 from fastapi_jobs.errors import FastAPIJobsError, JobNotFound, StoreUnavailable
 from fastapi_jobs.handle import Job
+from fastapi_jobs.models import AuditRecord
 from fastapi_jobs.runtime import Runtime
+from fastapi_jobs.store.audit import Audit, Audited
 from fastapi_jobs.store.transaction import Operation
 from fastapi_jobs.wording import cut
 
 R = TypeVar("R")
 LONGEST_FLASH = 1000
+LONGEST = 200
+"""Characters of a name in the audit table."""
+
 Handler = Callable[..., Awaitable[Response]]
 
 
@@ -38,6 +46,10 @@ class Site:
     permission: Permission | None
     is_own: bool
     """False: our pages stand in the host's SQLAdmin, with its layout and its login."""
+    looks: Looks = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "looks", Looks(self.runtime))
 
     def url(self, request: Request, path: str, query: Mapping[str, Any] | None = None) -> str:
         """An address on this site, without a host: a proxy may know another one than we do."""
@@ -86,7 +98,29 @@ class Site:
         Raises:
             FastAPIJobsError: nothing was changed, and nothing noted.
         """
-        return await self.runtime.store.write(change)
+        entry = self._entry(request, self.who(request), action.value, target, details)
+        done = await self.runtime.store.write(Audited(change, entry))
+        self.looks.forget()
+        return done
+
+    def note(self, request: Request, who: str, what: str) -> None:
+        """Note what is no change of the store, such as a login; nobody waits for it."""
+        store = self.runtime.store
+        if store.is_open:
+            store.send(Audit(self._entry(request, who, what, "", {})))
+
+    def _entry(
+        self, request: Request, who: str, action: str, target: str, details: Mapping[str, Any]
+    ) -> AuditRecord:
+        return AuditRecord(
+            at=utc_now(),
+            # PostgreSQL keeps no NUL, and a stranger may have typed one.
+            who=who.replace("\x00", "")[:LONGEST],
+            action=action,
+            target=target[:LONGEST] or None,
+            details=to_json(details).decode() if details else None,
+            address=address_of(request),
+        )
 
 
 class Page(BaseView):

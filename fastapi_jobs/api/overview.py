@@ -19,6 +19,7 @@ from fastapi_jobs.listing import EVERY_JOB
 from fastapi_jobs.models import QueueRecord
 from fastapi_jobs.options import DEFAULT_QUEUE
 from fastapi_jobs.registry import registry
+from fastapi_jobs.runtime import Runtime
 from fastapi_jobs.status import JobStatus
 from fastapi_jobs.store import queries, stats
 from fastapi_jobs.store.lanes import in_force
@@ -186,7 +187,7 @@ async def pause_queue(
     body: Pause | None = None,
 ) -> QueueOut:
     """Start no more jobs of a queue; those that run are left alone."""
-    await _refuse_unknown(access, name)
+    await refuse_unknown(access.runtime, name)
     by, reason = await access.owner_of(request), None if body is None else body.reason
     await access.runtime.store.write(PauseQueue(name, utc_now(), by, reason))
     return await _one_queue(access, name)
@@ -194,16 +195,20 @@ async def pause_queue(
 
 async def resume_queue(access: AccessOf, name: Annotated[str, Path(max_length=100)]) -> QueueOut:
     """Start jobs of a queue again."""
-    await _refuse_unknown(access, name)
+    await refuse_unknown(access.runtime, name)
     await access.runtime.store.write(ResumeQueue(name))
     return await _one_queue(access, name)
 
 
-async def _refuse_unknown(access: Access, name: str) -> None:
-    """A misspelt queue would be paused in vain."""
-    store = access.runtime.store
+async def refuse_unknown(runtime: Runtime, name: str) -> None:
+    """A misspelt queue would be paused in vain.
+
+    Raises:
+        ProblemError: 404.
+    """
+    store = runtime.store
     rows = await store.read(queries.get_queues)
-    known = {*known_names(access.runtime.settings), *(each.name for each in rows)}
+    known = {*known_names(runtime.settings), *(each.name for each in rows)}
     if name in known or ("\x00" not in name and await store.read(stats.has_queue, name)):
         return
     detail = f"There is no queue {name!r}.{did_you_mean(name, known)}"

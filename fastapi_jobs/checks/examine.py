@@ -82,12 +82,13 @@ def _examine_database(settings: Settings) -> Iterator[Finding]:
         yield judge_revision(database.name, seen.revision)
     yield from judge_server(database.name, seen)
     if seen.revision == HEAD:
-        yield from _judge_running(settings, seen, utc_now(), is_sqlite=database.is_sqlite)
+        yield from judge_running(settings, seen, utc_now(), is_sqlite=database.is_sqlite)
 
 
-def _judge_running(
+def judge_running(
     settings: Settings, seen: Snapshot, now: datetime, *, is_sqlite: bool
 ) -> Iterator[Finding]:
+    """Workers, queues and what waits, as one look showed them."""
     stale = [each for each in seen.workers if is_stale(each, now, settings.lease_seconds)]
     gone = {each.id for each in stale}
     live = [each for each in seen.workers if each.id not in gone]

@@ -2,20 +2,24 @@
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from fastapi_jobs.backends.celery_queues import carrier
 from fastapi_jobs.backends.make import CELERY
 from fastapi_jobs.checks.findings import Finding, error, note, ok, warning
-from fastapi_jobs.claiming import backend_of_lane
+from fastapi_jobs.claiming import backend_of_lane, declared_limits
 from fastapi_jobs.conf import Settings
 from fastapi_jobs.errors import did_you_mean
 from fastapi_jobs.models import QueueRecord, WorkerRecord
 from fastapi_jobs.process_identity import is_dead
 from fastapi_jobs.registry import registry
-from fastapi_jobs.store.lanes import Lane
+from fastapi_jobs.store.lanes import Lane, in_force
 from fastapi_jobs.store.probe import WAITING_CAP
+from fastapi_jobs.store.stats import QueueCounts
+
+LONG_WAIT_SECONDS = 300.0
+"""A due job that has waited longer needs a person's look."""
 
 START_ONE = "Start the app, or: fastapi-jobs worker"
 
@@ -131,6 +135,41 @@ def judge_queues(
         else:
             continue
         yield warning("paused", f"Queue {name!r} {how}; {_waiting(waiting[name])} in it.")
+
+
+def judge_waits(
+    settings: Settings,
+    rows: Sequence[QueueRecord],
+    counts: Mapping[str, QueueCounts],
+    now: datetime,
+) -> Iterator[Finding]:
+    """Queues that take jobs, and whose oldest due job has waited for long."""
+    changed = {row.name: row for row in rows}
+    for name, found in sorted(counts.items()):
+        if (
+            found.oldest_due_at is None
+            or in_force(declared_limits(settings, name), changed.get(name)).paused
+        ):
+            continue
+        waited = (now - found.oldest_due_at).total_seconds()
+        if waited > LONG_WAIT_SECONDS:
+            yield warning(
+                "long-wait",
+                f"The oldest due job of queue {name!r} has waited for {waited / 60:,.0f} min: more "
+                "is enqueued than its workers finish, or nobody serves it.",
+            )
+
+
+def judge_troubles(
+    database: str | None, broker: str | None, redis: str | None
+) -> Iterator[Finding]:
+    """What an app that runs cannot reach now."""
+    if database is not None:
+        yield error("database", f"Nothing can be written: {database}")
+    if broker is not None:
+        yield warning("broker", f"The broker cannot be told of jobs; they wait: {broker}")
+    if redis is not None:
+        yield warning("redis", f"Other processes hear of jobs only by polling: {redis}")
 
 
 def judge_lanes(

@@ -7,7 +7,19 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Select, func, literal_column, select, type_coerce
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    Connection,
+    DateTime,
+    Select,
+    func,
+    literal_column,
+    null,
+    select,
+    type_coerce,
+    union_all,
+)
 
 from fastapi_jobs.status import FINAL, JobStatus
 from fastapi_jobs.store.queries import ERROR_IN_LISTS
@@ -53,21 +65,33 @@ class RecentEnds:
     minutes: dict[datetime, Counter[JobStatus]] = field(default_factory=dict)
     """How many ended in each minute, by its beginning; without the minutes in which none did."""
     tasks: dict[str, TaskEnds] = field(default_factory=dict)
+    queues: dict[str, Counter[datetime]] = field(default_factory=dict)
+    """How many ended in each minute since `lines_since`, by queue."""
 
 
-def recent_ends(connection: Connection, *, since: datetime, cap: int = RECENT_CAP) -> RecentEnds:
+def recent_ends(
+    connection: Connection,
+    *,
+    since: datetime,
+    lines_since: datetime | None = None,
+    cap: int = RECENT_CAP,
+) -> RecentEnds:
     """What ended since then, among the newest `cap` jobs of each final status.
 
     Jobs are found in the order in which they were made: one that waited while `cap` younger ones
-    ended as it did is not found.
+    ended as it did is not found. Without `lines_since` nothing is told of queues.
     """
     found = RecentEnds(since)
     minutes: dict[datetime, Counter[JobStatus]] = defaultdict(Counter)
     tasks: dict[str, Counter[JobStatus]] = defaultdict(Counter)
     for status in sorted(FINAL):
-        for row in connection.execute(_ends(connection, status, since, cap)):
-            minutes[row.minute][status] += row.ended
-            tasks[row.task][status] += row.ended
+        for row in connection.execute(_ends(connection, status, since, lines_since, cap)):
+            if row.task:
+                tasks[row.task][status] += row.ended
+            elif row.queue:
+                found.queues.setdefault(row.queue, Counter())[row.minute] += row.ended
+            else:
+                minutes[row.minute][status] += row.ended
         for edge in connection.execute(_edge(status, cap)).scalars():
             found.covers_since = max(found.covers_since, edge)
     found.minutes = dict(sorted(minutes.items()))
@@ -82,17 +106,37 @@ def recent_ends(connection: Connection, *, since: datetime, cap: int = RECENT_CA
 _COUNTED = (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED)
 
 
-def _ends(connection: Connection, status: JobStatus, since: datetime, cap: int) -> Select[Any]:
+def _ends(
+    connection: Connection,
+    status: JobStatus,
+    since: datetime,
+    lines_since: datetime | None,
+    cap: int,
+) -> CompoundSelect[Any]:
+    """One walk, counted by minute, by task, and by queue and minute."""
     newest = (
-        select(jobs.c.task, jobs.c.finished_at)
+        select(jobs.c.task, jobs.c.queue, jobs.c.finished_at)
         .where(is_listed_as(status))
         .order_by(jobs.c.id.desc())
         .limit(literal_column(str(cap)))
         .subquery()
     )
-    task, minute = newest.c.task, _minute(connection, newest.c.finished_at)
-    ended = select(task, minute.label("minute"), func.count().label("ended"))
-    return ended.where(newest.c.finished_at >= since).group_by(task, minute)
+    columns = (newest.c.task, newest.c.queue, newest.c.finished_at)
+    minute = _minute(connection, newest.c.finished_at).label("minute")
+    ended = select(*columns, minute).where(newest.c.finished_at >= since).cte("ended")
+    none: ColumnElement[str] = literal_column("''")
+    count = func.count().label("ended")
+    counts = [
+        select(none.label("task"), none.label("queue"), ended.c.minute, count).group_by(
+            ended.c.minute
+        ),
+        select(ended.c.task, none, null(), count).group_by(ended.c.task),
+    ]
+    if lines_since is not None:
+        lines = select(none, ended.c.queue, ended.c.minute, count)
+        lines = lines.where(ended.c.finished_at >= lines_since)
+        counts.append(lines.group_by(ended.c.queue, ended.c.minute))
+    return union_all(*counts)
 
 
 def _minute(connection: Connection, moment: ColumnElement[datetime]) -> ColumnElement[datetime]:
@@ -122,7 +166,7 @@ def _tell_times(connection: Connection, name: str, task: TaskEnds, since: dateti
         (JobStatus.SUCCEEDED, task.succeeded),
         (JobStatus.FAILED, task.failed),
     ):
-        newest = _of_task(name, status, since, jobs.c.attempt, *_TIMES, jobs.c.created_at)
+        newest = _of_task(name, status, since, jobs.c.attempt, *_TIMES)
         for row in connection.execute(newest) if count else ():
             if row.started_at is None:
                 continue
@@ -140,7 +184,11 @@ def _tell_times(connection: Connection, name: str, task: TaskEnds, since: dateti
             task.last_failed, task.last_error = row.id, row.error
 
 
-_TIMES = (jobs.c.run_after, jobs.c.started_at, jobs.c.finished_at)
+_TIMES = [
+    # Only their differences matter: to make each of them aware would take longer than the rest.
+    type_coerce(jobs.c[name], DateTime(timezone=True)).label(name)
+    for name in ("run_after", "started_at", "finished_at", "created_at")
+]
 
 
 def _of_task(

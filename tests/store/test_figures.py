@@ -211,3 +211,16 @@ def test_no_figure_scans(store: Store) -> None:
         assert "Seq Scan on" not in plan, plan
         rest = plan.replace("SCAN fastapi_jobs_jobs USING INDEX fastapi_jobs_jobs_running", "")
         assert "SCAN fastapi_jobs" not in rest, plan
+
+
+def test_the_lines_of_queues(store: Store, worker: UUID) -> None:
+    made(store, 3, queue="a")
+    run(store, worker, [0, 0, 0], [1, 61, 62])
+    made(store, 2, "other", queue="b")
+    run(store, worker, [0, 0], [63, 130])
+    assert ends(store).queues == {}
+    assert ends(store, lines_since=later(60)).queues == {
+        "a": {NOW + MINUTE: 2},
+        "b": {NOW + MINUTE: 1, NOW + 2 * MINUTE: 1},
+    }
+    assert ends(store, lines_since=later(0)).queues["a"] == {NOW: 1, NOW + MINUTE: 2}
