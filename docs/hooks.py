@@ -18,6 +18,7 @@ README = Path(__file__).parent.parent / "README.md"
 PLACES = {
     "what-cancel-and-timeout-really-do": "/explanation/guarantees.md#stopping-a-job",
     "growing-to-many-servers": "/how-to/many-servers.md",
+    "the-admin-site": "/how-to/admin-site.md",
     "what-is-not-built-yet": "/explanation/not-built.md",
 }
 """Where on the site a link within the README leads."""

@@ -14,6 +14,7 @@ _noise: list[int] = []
 _shift = timedelta()
 _shift_ns = 0
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _VERSION_AND_VARIANT = (7 << 76) | (2 << 62)
 
 
@@ -61,6 +62,11 @@ def _forget_noise() -> None:
 
 # A forked child must not make the ids of its parent.
 os.register_at_fork(after_in_child=_forget_noise)
+
+
+def moment_of(job_id: UUID) -> datetime:
+    """When a UUIDv7 was made, by its milliseconds."""
+    return _EPOCH + timedelta(milliseconds=job_id.int >> 80)
 
 
 def first_uuid7(moment: datetime) -> UUID:

@@ -247,7 +247,7 @@ class Dispatcher:
             freed.set_result(None)
         backend = call.claimed.backend
         self._slots.give(backend)
-        if self._wanted or backend in self._hungry:
+        if (self._wanted or backend in self._hungry) and not self._backends[backend].by_message:
             self._wanted = True
             self._event.set()
 

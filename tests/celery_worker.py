@@ -5,8 +5,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -119,3 +119,25 @@ def _toml(table: str, values: Mapping[str, Any]) -> Iterator[str]:
 def environment(settings: Path) -> dict[str, str]:
     """The variables of a process with this settings file."""
     return {**os.environ, "FASTAPI_JOBS_SETTINGS_MODULE": str(settings), "NO_COLOR": "1"}
+
+
+@contextmanager
+def serving(
+    command: Sequence[str], settings: Path, log: Path, is_there: Callable[[], bool], **more: str
+) -> Iterator[None]:
+    """A server with this settings file, from when it is there to the end of the block."""
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=environment(settings) | more, stdout=file, stderr=file
+        )
+
+    def answers() -> bool:
+        assert process.poll() is None, log.read_text()
+        return is_there()
+
+    try:
+        wait_until(answers, LIMIT, log.read_text)
+        yield
+    finally:
+        process.terminate()
+        process.wait(LIMIT)

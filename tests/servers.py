@@ -114,6 +114,32 @@ class Server(ABC):
         process.kill()
         process.wait()
 
+    def pause(self) -> None:
+        """Freeze the server and all its connections (SIGSTOP), as a stalled machine would."""
+        self._signal_all(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a paused server go on."""
+        self._signal_all(signal.SIGCONT)
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Pause inside the block, resume after it."""
+        self.pause()
+        try:
+            yield
+        finally:
+            self.resume()
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        # The parent first when freezing, so that it starts no child unseen. Every child has a
+        # session of its own, so one signal to a process group would miss them.
+        server = psutil.Process(self.pid)
+        server.send_signal(number)
+        for child in server.children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.send_signal(number)
+
     def close(self) -> None:
         """Stop and remove everything; safe to repeat."""
         self.stop()
@@ -192,23 +218,6 @@ class PostgresServer(Server):
         """Stop as a crash would, then start on the same port with the same data."""
         self.stop()
         self.start()
-
-    def pause(self) -> None:
-        """Freeze the server and all its connections (SIGSTOP), as a stalled machine would."""
-        self._signal_all(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Let a paused server go on."""
-        self._signal_all(signal.SIGCONT)
-
-    @contextlib.contextmanager
-    def paused(self) -> Iterator[None]:
-        """Pause inside the block, resume after it."""
-        self.pause()
-        try:
-            yield
-        finally:
-            self.resume()
 
     @contextlib.contextmanager
     def fresh_database(self) -> Iterator[str]:
@@ -308,15 +317,6 @@ class PostgresServer(Server):
     def _strategy(self) -> sql.SQL:
         version = int((self._data / "PG_VERSION").read_text())
         return sql.SQL(" STRATEGY FILE_COPY" if version >= 15 else "")
-
-    def _signal_all(self, number: signal.Signals) -> None:
-        # The parent first when freezing, so that it starts no child unseen. Every child has a
-        # session of its own, so one signal to a process group would miss them.
-        server = psutil.Process(self.pid)
-        server.send_signal(number)
-        for child in server.children(recursive=True):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                child.send_signal(number)
 
 
 def free_port() -> int:

@@ -19,7 +19,7 @@ from fastapi_jobs.api.guard import OPEN_ENVIRONMENTS
 from fastapi_jobs.backends.celery import CeleryBackend, PreforkBackend
 from fastapi_jobs.backends.make import make_backends
 from fastapi_jobs.conf import load
-from fastapi_jobs.conf.model import QueueSettings
+from fastapi_jobs.conf.model import AdminUser, QueueSettings
 from fastapi_jobs.status import BORN, MOVES
 from tests.readme import (
     README,
@@ -131,7 +131,8 @@ def test_the_settings_are_the_shipped_ones() -> None:
     assert between("settings") == settings_table(), "run: python -m tests.readme"
     keys = {row[0].strip("`") for row in table("settings")}
     queue = {f"queues.<name>.{key}" for key in QueueSettings.model_fields}
-    assert keys == {*defaults(), "routes", *queue}
+    user = {f"admin.users.<name>.{key}" for key in AdminUser.model_fields}
+    assert keys == {*defaults(), "routes", *queue, *user} - {"admin.users"}
 
 
 def test_the_drawing_is_moves() -> None:

@@ -12,6 +12,7 @@ from fastapi_jobs.status import JobStatus
 from fastapi_jobs.store import Store
 from fastapi_jobs.waiting import (
     FIRST_SECONDS,
+    NEXT_SECONDS,
     QUICK_FOR,
     QUICK_SECONDS,
     SLOW_SECONDS,
@@ -22,7 +23,8 @@ from fastapi_jobs.waiting import (
 
 def test_the_first_looks_come_soon_and_later_ones_less_often() -> None:
     assert pause(0, 0) == FIRST_SECONDS
-    assert FIRST_SECONDS < pause(0.04, 0.04) < QUICK_SECONDS
+    assert pause(0.01, 0.01) == NEXT_SECONDS
+    assert NEXT_SECONDS < pause(0.08, 0.08) < QUICK_SECONDS
     assert pause(1, 0) == QUICK_SECONDS
     assert pause(QUICK_FOR, QUICK_FOR) == SLOW_SECONDS
 

@@ -3,12 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from string import hexdigits
 from typing import Any
+from uuid import UUID
 
 from starlette.datastructures import ImmutableMultiDict
 
+from fastapi_jobs.clock import uuid7
 from fastapi_jobs.errors import InvalidCursor, did_you_mean
-from fastapi_jobs.listing import JobFilter
+from fastapi_jobs.listing import LEAST_DIGITS, MOST_TEXT, JobFilter
+from fastapi_jobs.registry import registry
 from fastapi_jobs.status import JobStatus
 from fastapi_jobs.store.queries import read_cursor
 
@@ -32,8 +36,16 @@ class Asked:
     """Older jobs than this cursor's."""
     after: str | None = None
     """Newer ones."""
+    is_guess: bool = False
+    """Whether what was searched was only taken for an id, or for an argument, by its look."""
     until: datetime | None = None
     """Where a change was asked for: jobs that came in later stay as they are."""
+
+    @property
+    def whole_id(self) -> UUID | None:
+        """The one job that was looked for, by all of its id."""
+        digits = self.which.id_prefix
+        return UUID(digits) if digits is not None and len(digits) == 32 else None
 
     @property
     def words(self) -> list[tuple[str, str]]:
@@ -41,6 +53,8 @@ class Asked:
         which = self.which
         told = [("status", ", ".join(which.statuses))]
         told += [(name, getattr(which, name) or "") for name in WORDS]
+        told += [("worker", str(which.worker or "")), ("id", which.id_prefix or "")]
+        told += [("arguments", which.text or "")]
         times = {"from": which.created_after, "before": which.created_before}
         told += [(name, f"{when:%Y-%m-%d %H:%M:%S} UTC") for name, when in times.items() if when]
         return [(name, value) for name, value in told if value]
@@ -62,7 +76,17 @@ class _Reader:
         task, queue, tag, owner = [self._word(name) for name in WORDS]
         low, high, until = [self._moment(name) for name in MOMENTS]
         self._query.pop("until", None)
-        which = JobFilter(statuses, task, queue, tag, owner, low, high)
+        id_prefix, text = self._search()
+        which = JobFilter(
+            statuses,
+            *(task, queue, tag, owner),
+            created_after=low,
+            created_before=high,
+            worker=self._worker(),
+            id_prefix=id_prefix,
+            text=text,
+            searched=None if text is None else _searchable(),
+        )
         if _is_backwards(which):
             self._notices.append("The time from is not before the other: no job can match.")
         return Asked(
@@ -71,6 +95,7 @@ class _Reader:
             self._notices,
             before=self._cursor("before"),
             after=self._cursor("after"),
+            is_guess=bool(id_prefix or text) and "in" not in self._query,
             until=until,
         )
 
@@ -102,6 +127,38 @@ class _Reader:
             return None
         self._query[name] = value
         return value
+
+    def _worker(self) -> UUID | None:
+        value = self._text("worker")
+        try:
+            worker = UUID(value) if value else None
+        except ValueError:
+            self._ignore("Worker", value, "give its whole id.")
+            return None
+        if worker is not None:
+            self._query["worker"] = str(worker)
+        return worker
+
+    def _search(self) -> tuple[str | None, str | None]:
+        """How an id begins, or a text among the arguments: as was said, or else by its look."""
+        value, place = self._text("q"), self._text("in")
+        if not value:
+            return None, None
+        if len(value) > MOST_TEXT or not value.isprintable():
+            self._ignore("The search for", value, f"give {MOST_TEXT} characters at most.")
+            return None, None
+        digits = value.replace("-", "").lower()
+        could_be_id = LEAST_DIGITS <= len(digits) <= 32 and not set(digits) - set(hexdigits)
+        if place == "id" and not could_be_id:
+            self._ignore("The id", value, "ids have hexadecimal digits; give 4 to 32 of them.")
+            return None, None
+        self._query["q"] = value
+        if place in ("id", "args"):
+            self._query["in"] = place
+        # Ids begin with the time: all of a generation's with the same two digits.
+        looks_like_id = could_be_id and (len(digits) == 32 or digits[:2] == uuid7().hex[:2])
+        is_id = place == "id" or (place != "args" and looks_like_id)
+        return (digits, None) if is_id else (None, value)
 
     def _moment(self, name: str) -> datetime | None:
         value = self._text(name)
@@ -136,6 +193,11 @@ def written(when: datetime) -> str:
     """A time as addresses and the fields of forms have it: in UTC, without saying so."""
     exactness = "milliseconds" if when.microsecond else "seconds"
     return when.astimezone(UTC).replace(tzinfo=None).isoformat(timespec=exactness)
+
+
+def _searchable() -> list[str]:
+    """The tasks without secret arguments: by searching, one could find out any of them."""
+    return sorted(name for name, each in registry.items() if not each.options.secret)
 
 
 def _is_backwards(which: JobFilter) -> bool:

@@ -1,7 +1,4 @@
-"""The list of jobs as a file, written while it is sent: its length costs no memory.
-
-Arguments and results are left out, as in the lists: they may be large, and may be secret.
-"""
+"""The list of jobs as a file, written while it is sent: its length costs no memory."""
 
 import csv
 import io
@@ -10,17 +7,25 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pydantic_core import from_json, to_json
+from starlette.concurrency import run_in_threadpool
 
-from fastapi_jobs.listing import MOST, JobFilter
+from fastapi_jobs.admin.redaction import shown_arguments
+from fastapi_jobs.listing import JobFilter
 from fastapi_jobs.models import JobRecord
-from fastapi_jobs.store import queries
+from fastapi_jobs.store.export import export
 from fastapi_jobs.store.store import Store
 
 COLUMNS = (
     *("id", "task", "queue", "status", "priority", "attempt", "created_at", "run_after"),
     *("started_at", "finished_at", "owner", "tags", "progress", "error", "reason"),
+    *("args", "result"),
 )
-FROM_JSON = ("tags", "progress")
+"""Secret arguments are hidden as on the pages."""
+
+FROM_JSON = ("tags", "progress", "result")
+CHUNK = 50
+"""Jobs in memory at a time: each may bring a megabyte."""
+
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """With one of these, a cell is a formula to a spreadsheet; some take their wide forms, too."""
 
@@ -49,21 +54,17 @@ def as_json_lines(records: Iterable[JobRecord]) -> bytes:
 async def written(
     store: Store, which: JobFilter, write: Write, head: bytes = b""
 ) -> AsyncIterator[bytes]:
-    """The jobs that a filter names, newest first, a page at a time."""
+    """The jobs that a filter names, newest first, a few at a time."""
     yield head
-    cursor = None
-    while True:
-        page = await store.read(queries.list_jobs, which, limit=MOST, cursor=cursor)
-        yield write(page.items)
-        cursor = page.next_cursor
-        if cursor is None:
-            return
+    async for some in export(store, which, chunk=CHUNK, newest=True):
+        yield await run_in_threadpool(write, some)
 
 
 def _values(record: JobRecord) -> Mapping[str, Any]:
-    found = {name: getattr(record, name) for name in COLUMNS}
+    found: dict[str, Any] = {name: getattr(record, name) for name in COLUMNS}
     for name in FROM_JSON:
         found[name] = None if found[name] is None else from_json(found[name])
+    found["args"] = shown_arguments(record.task, record.args)
     return {name: _timed(value) for name, value in found.items()}
 
 

@@ -26,6 +26,8 @@ class Listed:
     items: Sequence[JobRecord]
     older: str | None
     newer: str | None
+    window_from: datetime | None
+    """Where a text is searched: in no older jobs; None: in all."""
 
 
 async def list_page(store: Store, asked: Asked) -> Listed:
@@ -36,12 +38,11 @@ async def list_page(store: Store, asked: Asked) -> Listed:
         )
         if page.next_cursor is not None:
             items = page.items[::-1]
-            return Listed(items, _cursor_of(items[-1:]), page.next_cursor)
+            return Listed(items, _cursor_of(items[-1:]), page.next_cursor, page.window_from)
     before = None if asked.after is not None else asked.before
     page = await store.read(queries.list_jobs, asked.which, limit=LIMIT, cursor=before)
-    return Listed(
-        page.items, page.next_cursor, None if before is None else _cursor_of(page.items[:1])
-    )
+    newer = None if before is None else _cursor_of(page.items[:1])
+    return Listed(page.items, page.next_cursor, newer, page.window_from)
 
 
 def _cursor_of(items: Sequence[JobRecord]) -> str | None:

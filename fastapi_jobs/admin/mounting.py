@@ -4,6 +4,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fastapi_jobs.api.access import Permission
@@ -31,6 +33,12 @@ def mount_admin(
     """
     if not checked_prefix(prefix):
         raise InvalidOption("prefix", prefix, "the admin site needs one, such as '/jobs-admin'.")
+
+    async def to_site(request: Request) -> Response:
+        return RedirectResponse(f"{request.scope.get('root_path', '')}{prefix}/", status_code=303)
+
+    # Starlette's own redirect to a mount names a scheme and a host, which a proxy may have changed.
+    app.add_route(prefix, to_site, include_in_schema=False)
     app.mount(prefix, Mounted(runtime, login, permission))
 
 
@@ -77,7 +85,11 @@ class Mounted:
         return own_site(self._runtime, self._login, self._permission)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # SQLAdmin's links begin at the outermost app, and a copy keeps our session out of theirs.
-        scope = {**scope, "app_root_path": scope.get("root_path", "")}
+        # A copy keeps our session out of theirs. SQLAdmin's links begin at the outermost app.
+        scope, root = dict(scope), scope.get("root_path", "")
+        if not scope["path"].startswith(root):
+            # A proxy took away the root path that FastAPI(root_path=...) has; a mount needs it.
+            scope["path"] = scope.get("app_root_path", "") + scope["path"]
+        scope["app_root_path"] = root
         scope.pop("router", None)
         await self._site(scope, receive, send)

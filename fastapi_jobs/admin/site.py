@@ -53,6 +53,8 @@ class JobsAdmin(Admin):
         ]
         stock = Static(packages=["sqladmin"])
         self.admin.router.routes = [Mount("/statics", app=stock, name="statics"), *routes]
+        # Its redirects name a scheme and a host, which a proxy may have changed.
+        self.admin.router.redirect_slashes = False
         self.admin.add_route("/logout", self.logout, methods=["POST"], name="logout")
         self.admin.exception_handlers = {HTTPException: self.refusal, Exception: self.crash}
 

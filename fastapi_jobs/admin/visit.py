@@ -1,6 +1,7 @@
 """What every page and every change goes through: who it is, what they may, and what went wrong."""
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import wraps
@@ -208,7 +209,8 @@ async def _told(
     view: Page, request: Request, error: FastAPIJobsError | ProblemError, *, is_change: bool
 ) -> Response:
     if isinstance(error, StoreUnavailable):
-        raise HTTPException(503, f"{error} The page works again as soon as the database does.")
+        said = f"{error} The page works again as soon as the database does."
+        raise HTTPException(503, said, {"Retry-After": f"{max(math.ceil(error.retry_after), 1)}"})
     if isinstance(error, JobNotFound):
         raise HTTPException(404, f"{error} It may have been deleted, or its time to be kept ended.")
     problem = error if isinstance(error, ProblemError) else problem_of(error)

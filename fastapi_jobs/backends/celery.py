@@ -1,8 +1,6 @@
 """The `celery` backend inside a worker: jobs that arrive by message and run in its pool."""
 
 import asyncio
-from asyncio import Future
-from typing import Any
 
 from fastapi_jobs.backends.deadlines import Deadlines
 from fastapi_jobs.backends.event_loop import AsyncioBackend
@@ -43,7 +41,7 @@ class PreforkBackend(CeleryBackend):
     ) -> None:
         super().__init__(slots)
         self._deadlines, self._index = deadlines, index
-        self._stopping: dict[Call, Future[AttemptOutcome]] = {}
+        self._running: dict[Call, asyncio.Future[Report]] = {}
         self._calls: CallThreads | None = None
 
     async def submit(self, call: Call) -> Report:
@@ -52,25 +50,24 @@ class PreforkBackend(CeleryBackend):
             return await super().submit(call)
         if self._calls is None:
             self._calls = CallThreads(self.slots, "celery-def")
-        stop: Future[AttemptOutcome] = asyncio.get_running_loop().create_future()
         if call.cancel_requested or call.released:
             return Report(_ending(call))
-        self._stopping[call] = stop
+        over = self._running[call] = self._calls.start(call)
+        timer = None
         if call.timeout is not None:
+            report = timed_out_report(call)
+            timer = over.get_loop().call_later(call.timeout, self._give_up, call, report)
             self._must_end(call, call.timeout + GRACE_SECONDS)
-        running = asyncio.ensure_future(self._calls.run(call, timed=False))
         try:
-            waiting: set[Future[Any]] = {running, stop}
-            await asyncio.wait(waiting, timeout=call.timeout, return_when=asyncio.FIRST_COMPLETED)
+            return await over
         finally:
-            del self._stopping[call]
-            if self._deadlines is not None:
+            del self._running[call]
+            if timer is not None:
+                timer.cancel()
+            if self.is_doomed:
+                self._must_end(call, DYING_SECONDS)
+            elif self._deadlines is not None:
                 self._deadlines.clear(self._index)
-        if running.done():
-            return running.result()
-        self.is_doomed = True
-        self._must_end(call, DYING_SECONDS)
-        return Report(stop.result()) if stop.done() else timed_out_report(call)
 
     def _must_end(self, call: Call, seconds: float) -> None:
         if self._deadlines is not None:
@@ -79,17 +76,18 @@ class PreforkBackend(CeleryBackend):
     def cancel(self, call: Call) -> None:
         """End an `async def` task where it awaits, a `def` task with its process."""
         super().cancel(call)
-        self._stop(call)
+        self._give_up(call, Report(_ending(call)))
 
     def release(self, call: Call) -> None:
         """The same, uncharged."""
         super().release(call)
-        self._stop(call)
+        self._give_up(call, Report(_ending(call)))
 
-    def _stop(self, call: Call) -> None:
-        stop = self._stopping.get(call)
-        if stop is not None and not stop.done():
-            stop.set_result(_ending(call))
+    def _give_up(self, call: Call, report: Report) -> None:
+        over = self._running.get(call)
+        if over is not None and not over.done():
+            self.is_doomed = True
+            over.set_result(report)
 
     async def stop(self) -> None:
         """Leave the threads alone."""

@@ -4,7 +4,7 @@ import asyncio
 import contextvars
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 
 from fastapi_jobs.runner import Call, Report, call_async, call_sync
@@ -12,6 +12,7 @@ from fastapi_jobs.runner import Call, Report, call_async, call_sync
 CALL_THREADS = "fastapi-jobs-call"
 """How the names of these threads begin."""
 
+_Work = tuple[asyncio.Future[Report], Callable[[], Report]]
 _local = threading.local()
 
 
@@ -25,23 +26,25 @@ class CallThreads:
         self._pool = _Pool(size, f"{CALL_THREADS}-{name}")
         self._loops: list[asyncio.AbstractEventLoop] = []
 
-    async def run(self, call: Call, *, timed: bool = True) -> Report:
-        """Run `call` in a thread and wait for it, whatever happens to the caller.
-
-        `timed` tells a `def` task when its timeout has passed.
+    async def run(self, call: Call) -> Report:
+        """Run `call` in a thread and wait for it, whatever happens to the caller. A `def` task is
+        told when its timeout has passed.
         """
-        loop = asyncio.get_running_loop()
-        function = self._run_async if call.definition.is_async else call_sync
-        context = contextvars.copy_context()
-        future = self._pool.submit(lambda: context.run(function, call))
         timer = None
-        if timed and call.timeout is not None and not call.definition.is_async:
+        if call.timeout is not None and not call.definition.is_async:
+            loop = asyncio.get_running_loop()
             timer = loop.call_later(call.timeout, call.mark_overdue)
         try:
-            return await asyncio.wrap_future(future)
+            return await self.start(call)
         finally:
             if timer is not None:
                 timer.cancel()
+
+    def start(self, call: Call) -> "asyncio.Future[Report]":
+        """Run `call` in a thread; the future is set when it is over, unless it is done by then."""
+        function = self._run_async if call.definition.is_async else call_sync
+        context = contextvars.copy_context()
+        return self._pool.submit(lambda: context.run(function, call))
 
     def stop(self) -> None:
         """Take no more calls; threads that still run are left to the end of the process."""
@@ -66,13 +69,13 @@ class _Pool:
 
     def __init__(self, size: int, name: str) -> None:
         self._size, self._name = size, name
-        self._work: SimpleQueue[tuple[Future[Report], Callable[[], Report]] | None] = SimpleQueue()
+        self._work: SimpleQueue[_Work | None] = SimpleQueue()
         self._idle = threading.Semaphore(0)
         self._threads = 0
 
-    def submit(self, function: Callable[[], Report]) -> "Future[Report]":
+    def submit(self, function: Callable[[], Report]) -> "asyncio.Future[Report]":
         """Run `function` in a thread; called on one event loop."""
-        future: Future[Report] = Future()
+        future: asyncio.Future[Report] = asyncio.get_running_loop().create_future()
         self._work.put((future, function))
         if not self._idle.acquire(blocking=False) and self._threads < self._size:
             self._threads += 1
@@ -100,12 +103,22 @@ class _Pool:
                 self._work.put(None)  # for the next
                 return
             future, function = work
-            if not future.set_running_or_notify_cancel():
+            if future.cancelled():
                 continue
+            report: Report | BaseException
             try:
                 report = function()
             except BaseException as error:
-                future.set_exception(error)
-            else:
-                future.set_result(report)
-            del work, future, function
+                report = error
+            with suppress(RuntimeError):  # the loop is closed: nobody waits there any more
+                future.get_loop().call_soon_threadsafe(_settle, future, report)
+            del work, future, function, report
+
+
+def _settle(future: "asyncio.Future[Report]", report: Report | BaseException) -> None:
+    if future.done():
+        return
+    if isinstance(report, BaseException):
+        future.set_exception(report)
+    else:
+        future.set_result(report)

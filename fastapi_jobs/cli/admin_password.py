@@ -1,5 +1,7 @@
 """`fastapi-jobs admin-password`."""
 
+import json
+import re
 import sys
 from typing import Annotated
 
@@ -36,7 +38,7 @@ def admin_password(
     role: RoleOption = "admin",
     stdin: StdinOption = False,
 ) -> None:
-    """Make the hash of a password, as a table for settings.toml; the password is not kept."""
+    """Make the hash of a password for the admin site, as a table for settings.toml."""
     from fastapi_jobs.admin.passwords import SHORTEST, hash_password
 
     if stdin:
@@ -45,7 +47,8 @@ def admin_password(
         password = typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
     if len(password) < SHORTEST:
         raise typer.BadParameter(f"A password has at least {SHORTEST} characters.")
-    key = name if name.replace("-", "").replace("_", "").isalnum() else f'"{name}"'
+    # A key of TOML is bare, or a text as JSON has it.
+    key = name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)
     typer.echo(f"[default.fastapi_jobs.admin.users.{key}]")
     typer.echo(f'password_hash = "{hash_password(password)}"')
     typer.echo(f'role = "{role}"')

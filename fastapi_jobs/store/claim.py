@@ -8,17 +8,29 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Update, bindparam, case, literal_column, select, update
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Insert,
+    Update,
+    bindparam,
+    case,
+    literal_column,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql
 
 from fastapi_jobs.slots import Slots
 from fastapi_jobs.status import JobStatus
-from fastapi_jobs.store.insert import attempt_statement, worker_lives
+from fastapi_jobs.store.insert import ATTEMPT, attempt_statement, worker_lives
 from fastapi_jobs.store.lanes import ClaimRules, Lane, Limits
 from fastapi_jobs.store.prepared import Prepared, Values, prepared_update
 from fastapi_jobs.store.rows import Claimed
 from fastapi_jobs.store.staging import keep_time
 from fastapi_jobs.store.tables import (
     SUSPECTED,
+    attempts,
     guarded,
     has_status,
     jobs,
@@ -155,14 +167,15 @@ def take(tx: Transaction, worker: UUID, chosen: Sequence[Claimed]) -> None:
     """Make `worker` the owner of jobs whose rows this transaction holds."""
     owner = tx.encode_id(worker)
     encoded = [(job, tx.encode_id(job.id), tx.encode_time(job.started_at)) for job in chosen]
-    tx.many(_claim_statement(), [(owner, started, job_id) for _, job_id, started in encoded])
-    tx.many(
-        attempt_statement(),
-        [
-            (job_id, job.attempt, job.fence, owner, job.backend, started)
-            for job, job_id, started in encoded
-        ],
-    )
+    tx.many(_claim_statement(), [(owner, at, job_id, job.backend) for job, job_id, at in encoded])
+    if tx.sqlite:
+        tx.many(
+            attempt_statement(),
+            [
+                (job_id, job.attempt, job.fence, owner, job.backend, at)
+                for job, job_id, at in encoded
+            ],
+        )
 
 
 CLAIMED_COLUMNS = select(
@@ -196,6 +209,8 @@ def claimed_row(row: Any, backend: str, now: datetime) -> Claimed:
 
 @cache
 def _claim_statement() -> Prepared:
+    """Jobs that are claimed; on PostgreSQL with their attempts, in one statement."""
+
     def build(given: Values) -> Update:
         return (
             update(jobs)
@@ -206,8 +221,26 @@ def _claim_statement() -> Prepared:
             .ordered_values(*taken_values(given["worker"], given["now"]))
         )
 
-    types = {"worker": jobs.c.id.type, "now": jobs.c.started_at.type, "job_id": jobs.c.id.type}
-    return prepared_update(types, build)
+    types = {
+        "worker": jobs.c.id.type,
+        "now": jobs.c.started_at.type,
+        "job_id": jobs.c.id.type,
+        "runs_on": attempts.c.backend.type,
+    }
+    return prepared_update(types, build, _with_attempts)
+
+
+def _with_attempts(claim: Update, given: Values) -> Insert:
+    row = jobs.c
+    of_attempt = (row.id, row.attempt, row.fence, row.worker_id, given["runs_on"], row.started_at)
+    return attempts_of(claim.returning(*of_attempt).cte("taken"))
+
+
+def attempts_of(taken: CTE) -> Insert:
+    """The insert of the attempts of jobs that a claim took in the same statement."""
+    row = taken.c
+    begun = select(row.id, row.attempt, row.fence, row.worker_id, row.runs_on, row.started_at)
+    return postgresql.insert(attempts).from_select(ATTEMPT, begun).on_conflict_do_nothing()
 
 
 def taken_values(

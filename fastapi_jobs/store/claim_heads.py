@@ -10,12 +10,11 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import bindparam, exists, func, literal_column, select, update
-from sqlalchemy.dialects import postgresql
 
 from fastapi_jobs.options import PRIORITIES
 from fastapi_jobs.status import JobStatus
-from fastapi_jobs.store.claim import CLAIMED_COLUMNS, taken_values
-from fastapi_jobs.store.insert import ATTEMPT, HELD_WORKER
+from fastapi_jobs.store.claim import CLAIMED_COLUMNS, attempts_of, taken_values
+from fastapi_jobs.store.insert import HELD_WORKER
 from fastapi_jobs.store.lanes import RESTRICTED, Lane, heads_of_lane
 from fastapi_jobs.store.prepared import OnPostgreSQL
 from fastapi_jobs.store.rows import Claimed
@@ -86,14 +85,6 @@ def _take_heads() -> OnPostgreSQL:
         .cte("taken")
     )
     row = taken.c
-    begun = (
-        postgresql.insert(attempts)
-        .from_select(
-            ATTEMPT,
-            select(row.id, row.attempt, row.fence, row.worker_id, row.runs_on, row.started_at),
-        )
-        .on_conflict_do_nothing()
-        .cte("begun")
-    )
     shown = select(row.started_at, row.runs_on, row.backend, *(row[name] for name in _FIELDS))
-    return OnPostgreSQL(shown.order_by(row.priority.desc(), row.id).add_cte(begun))
+    ordered = shown.order_by(row.priority.desc(), row.id)
+    return OnPostgreSQL(ordered.add_cte(attempts_of(taken).cte("begun")))

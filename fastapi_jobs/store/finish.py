@@ -59,7 +59,7 @@ def _succeed() -> Prepared:
     return prepared_update(types, build, _with_attempts)
 
 
-def _with_attempts(succeed: Update) -> Update:
+def _with_attempts(succeed: Update, _given: Values) -> Update:
     """The same with the attempts; a job's row is locked before that of its attempt."""
     ended = succeed.returning(jobs.c.id, jobs.c.attempt, jobs.c.fence, jobs.c.finished_at)
     job = ended.cte("ended").c

@@ -51,7 +51,7 @@ class OnPostgreSQL:
 
     def __init__(self, statement: Statement) -> None:
         dialect: Any = PGDialect_psycopg(paramstyle="pyformat")  # type: ignore[no-untyped-call]
-        self.text = str(statement.compile(dialect=dialect))
+        self.text = str(statement.compile(dialect=dialect)).encode()
 
 
 class Prepared:
@@ -101,16 +101,17 @@ def prepared_insert(into: Table, columns: Sequence[str], fixed: Values | None = 
 def prepared_update(
     types: Mapping[str, TypeEngine[Any]],
     build: Callable[[Values], Update],
-    on_postgresql: Callable[[Update], Update] = lambda change: change,
+    on_postgresql: Callable[[Update, Values], UpdateBase] = lambda change, given: change,
 ) -> Prepared:
     """An update of many rows, each by its own values of these types.
 
     `on_postgresql` makes it part of a larger statement, which SQLite does not know.
     """
+    arrays = _arrays(types)
     return Prepared(
         tuple(types),
         on_sqlite=build(_rows(tuple(types))),
-        on_postgresql=on_postgresql(build(_arrays(types))),
+        on_postgresql=on_postgresql(build(arrays), arrays),
     )
 
 

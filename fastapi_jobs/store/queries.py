@@ -25,6 +25,7 @@ from sqlalchemy import (
     tuple_,
 )
 
+from fastapi_jobs.clock import moment_of
 from fastapi_jobs.errors import InvalidCursor
 from fastapi_jobs.listing import JobFilter
 from fastapi_jobs.models import AttemptRecord, JobRecord, LogRecord, QueueRecord, WorkerRecord
@@ -50,6 +51,9 @@ SCAN_LIMIT = 1000
 FIRST_LOOK = 4
 """Before, so many are looked at for each wanted one: mostly that fills the page."""
 
+TEXT_WINDOW = 5000
+"""A text is searched in so many of the newest jobs that the other conditions allow."""
+
 KEPT = 500
 """Statements of lists that are kept: to build one of many walks takes longer than to run it."""
 
@@ -63,6 +67,8 @@ class Page:
 
     items: Sequence[JobRecord]
     next_cursor: str | None
+    window_from: datetime | None = None
+    """Where a text is searched: jobs made before it are not looked at; None: all are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,8 +220,10 @@ def count_jobs(
     Where two conditions share no index, only the newest `cap` rows of the first are looked at.
     """
     counts = {}
+    window = _window(connection, which)
     for status in JobStatus:
-        walk, given = walk_of(connection.dialect.name, replace(which, statuses=[status]))
+        only = replace(which, statuses=[status])
+        walk, given = walk_of(connection.dialect.name, only, oldest=window)
         statement = _count_statement(walk)
         counts[status] = int(connection.execute(statement, given | {"scan": cap}).scalar_one())
     return counts
@@ -228,8 +236,10 @@ def list_jobs(
     limit: int = 50,
     cursor: str | None = None,
     newest: bool = True,
+    whole: bool = False,
 ) -> Page:
-    """One page in the order of creation. Arguments and results are left out, errors are cut.
+    """One page in the order of creation. Unless `whole`, arguments and results are left out and
+    errors are cut.
 
     A page may hold fewer than `limit` items and still have a `next_cursor`: where two conditions
     share no index, one page looks at little more than SCAN_LIMIT rows.
@@ -238,47 +248,67 @@ def list_jobs(
         InvalidCursor: `cursor` is not one of ours.
     """
     after = None if cursor is None else read_cursor(cursor)
-    walk, given = walk_of(connection.dialect.name, which, newest=newest, after=after)
+    window = _window(connection, which)
+    walk, given = walk_of(connection.dialect.name, which, newest=newest, after=after, oldest=window)
     lead = walk.leads[0]
-    if not walk.rest(lead):
-        given |= {"scan": limit + 1, "wanted": limit + 1}
-        items = _records(connection.execute(_page_statement(walk, lead), given))
-        return _page(items, limit, None)
+    if which.text is not None or not walk.rest(lead):
+        # Of the newest jobs that hold a text, all are looked at: there is no last one.
+        scan = limit + 1 if which.text is None else TEXT_WINDOW
+        given |= {"scan": scan, "wanted": limit + 1}
+        items = _records(connection.execute(_page_statement(walk, lead, whole), given))
+        return _page(items, limit, None, window)
     given |= {"scan": min((limit + 1) * FIRST_LOOK, SCAN_LIMIT), "wanted": limit + 1}
-    items, last = _look(connection, walk, given, lead)
+    items, last = _look(connection, walk, given, lead, whole)
     if last is not None and len(items) <= limit:
         walk, given = walk_of(connection.dialect.name, which, newest=newest, after=last)
         given |= {"scan": SCAN_LIMIT, "wanted": limit + 1 - len(items)}
-        more, last = _look(connection, walk, given, _rarest(connection, walk, given))
+        more, last = _look(connection, walk, given, _rarest(connection, walk, given), whole)
         items += more
     return _page(items, limit, last)
 
 
-def _page(items: list[JobRecord], limit: int, last: UUID | None) -> Page:
+def _page(
+    items: list[JobRecord], limit: int, last: UUID | None, window: UUID | None = None
+) -> Page:
     if len(items) > limit:
         last = items[limit - 1].id
-    return Page(items[:limit], None if last is None else make_cursor(last))
+    cursor = None if last is None else make_cursor(last)
+    return Page(items[:limit], cursor, None if window is None else moment_of(window))
+
+
+def _window(connection: Connection, which: JobFilter) -> UUID | None:
+    """The oldest of the newest TEXT_WINDOW jobs, where a text is searched; None: there are no more,
+    or none is.
+    """
+    if which.text is None:
+        return None
+    walk, given = walk_of(connection.dialect.name, replace(which, text=None))
+    given |= {"scan": TEXT_WINDOW, "edge": TEXT_WINDOW - 1}
+    edge: UUID | None = connection.execute(_edge_statement(walk, walk.leads[0]), given).scalar()
+    return edge
 
 
 _Given = Mapping[str, Any]
 
 
 def _look(
-    connection: Connection, walk: Walk, given: _Given, lead: str
+    connection: Connection, walk: Walk, given: _Given, lead: str, whole: bool
 ) -> tuple[list[JobRecord], UUID | None]:
     """Up to `wanted` of the first `scan` jobs that `lead` finds, and the last of those.
 
     There is no last one when `lead` finds no more than that. Both are of one moment: told by two
     statements, a job made in between could be passed over.
     """
-    statement = _look_statement(walk, lead)
+    statement = _look_statement(walk, lead, whole)
     rows = connection.execute(statement, {**given, "edge": given["scan"] - 1}).all()
     return _records(row for row in rows if row.id is not None), rows[0].edge
 
 
 def _records(rows: Iterable[Row[Any]]) -> list[JobRecord]:
-    left_out = {"args": "{}", "result": None}
-    return [loaded(JobRecord, values(row) | left_out) for row in rows]
+    return [loaded(JobRecord, _LEFT_OUT | values(row)) for row in rows]
+
+
+_LEFT_OUT = {"args": "{}", "result": None}
 
 
 def _rarest(connection: Connection, walk: Walk, given: _Given) -> str:
@@ -292,14 +322,14 @@ def _rarest(connection: Connection, walk: Walk, given: _Given) -> str:
 
 
 @lru_cache(KEPT)
-def _page_statement(walk: Walk, lead: str) -> Select[Any]:
-    return _found_jobs(walk, lead, walk.ids(lead).subquery("found"))
+def _page_statement(walk: Walk, lead: str, whole: bool) -> Select[Any]:
+    return _found_jobs(walk, lead, walk.ids(lead).subquery("found"), whole)
 
 
 @lru_cache(KEPT)
-def _look_statement(walk: Walk, lead: str) -> Select[Any]:
+def _look_statement(walk: Walk, lead: str, whole: bool) -> Select[Any]:
     found = walk.ids(lead).cte("found")
-    page = _found_jobs(walk, lead, found).subquery("page")
+    page = _found_jobs(walk, lead, found, whole).subquery("page")
     looked = select(_edge(walk, found).scalar_subquery().label("edge")).subquery("looked")
     both = looked.outerjoin(page, true())
     return select(looked.c.edge, *page.c).select_from(both).order_by(walk.order(page.c.id))
@@ -310,8 +340,9 @@ def _edge_statement(walk: Walk, lead: str) -> Select[Any]:
     return _edge(walk, walk.ids(lead).subquery("found"))
 
 
-def _found_jobs(walk: Walk, lead: str, found: Subquery | CTE) -> Select[Any]:
-    page = walk.found(lead, found, _listed_columns()).order_by(walk.order(found.c.id))
+def _found_jobs(walk: Walk, lead: str, found: Subquery | CTE, whole: bool) -> Select[Any]:
+    columns = list(jobs.c) if whole else _listed_columns()
+    page = walk.found(lead, found, columns).order_by(walk.order(found.c.id))
     return page.limit(bindparam("wanted", type_=Integer))
 
 
@@ -335,7 +366,8 @@ def count_after(
 
     Where two conditions share no index, only `cap` rows of the first are looked at.
     """
-    walk, given = walk_of(connection.dialect.name, which, newest=False, after=read_cursor(cursor))
+    after, window = read_cursor(cursor), _window(connection, which)
+    walk, given = walk_of(connection.dialect.name, which, newest=False, after=after, oldest=window)
     return int(connection.execute(_count_statement(walk), given | {"scan": cap}).scalar_one())
 
 
@@ -345,8 +377,8 @@ def count_all(
     """How many jobs there are, of those that come after `cursor`, oldest first; and whether these
     are all: counting stops at `cap` rows of the condition that leads.
     """
-    after = None if cursor is None else read_cursor(cursor)
-    walk, given = walk_of(connection.dialect.name, which, newest=False, after=after)
+    after, window = None if cursor is None else read_cursor(cursor), _window(connection, which)
+    walk, given = walk_of(connection.dialect.name, which, newest=False, after=after, oldest=window)
     given |= {"scan": cap + 1, "edge": cap}
     number = int(connection.execute(_count_statement(walk), given).scalar_one())
     is_all = connection.execute(_edge_statement(walk, walk.leads[0]), given).first() is None
@@ -355,5 +387,4 @@ def count_all(
 
 def _listed_columns() -> list[ColumnElement[Any]]:
     short = func.substr(jobs.c.error, 1, ERROR_IN_LISTS).label("error")
-    left_out = {"args", "result"}
-    return [short if c.name == "error" else c for c in jobs.c if c.name not in left_out]
+    return [short if c.name == "error" else c for c in jobs.c if c.name not in _LEFT_OUT]

@@ -73,7 +73,7 @@ class Transaction:
         self._run(statement.text, values)
         return self._cursor
 
-    def _run(self, text: str, values: Sequence[Any] | Mapping[str, Any]) -> None:
+    def _run(self, text: str | bytes, values: Sequence[Any] | Mapping[str, Any]) -> None:
         try:
             self._cursor.execute(text, values)
         except Exception as error:

@@ -9,15 +9,20 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from pydantic_core import to_json
 from sqlalchemy import (
     CTE,
+    BindParameter,
     ColumnElement,
     Integer,
     Select,
+    String,
     Subquery,
     bindparam,
     case,
+    func,
     literal_column,
+    or_,
     select,
     true,
     union_all,
@@ -43,6 +48,9 @@ class Walk:
     dialect: str
     names: tuple[str, ...]
     """Which of `LEADS` the filter names."""
+    others: tuple[str, ...]
+    """Which of `worker`, `text`, `escaped` and `searched` it names: what no index finds, but the
+    running jobs of a worker."""
     statuses: tuple[JobStatus, ...]
     """Empty: all."""
     bounds: frozenset[str]
@@ -67,11 +75,23 @@ class Walk:
             elif name != lead:
                 # Joined with an empty text it tempts no planner to walk this column's index.
                 found.append(jobs.c[name].concat(literal_column("''")) == bindparam(name))
+        if "worker" in self.others and (lead == "tag" or self.statuses != (JobStatus.RUNNING,)):
+            found.append(_OF_WORKER)
+        if "text" in self.others:
+            found.append(or_(*(self._contains(each) for each in self.others if each in _TEXTS)))
+        if "searched" in self.others:
+            found.append(jobs.c.task.concat(literal_column("''")).in_(_SEARCHED))
         if self.statuses and lead == "tag":
             # Inside a CASE the status tempts no planner to an index of the few that have it.
             meets = case((has_status(*self.statuses), literal_column("1")))
             found.append(meets == literal_column("1"))
         return found
+
+    def _contains(self, text: str) -> ColumnElement[bool]:
+        # LIKE would ignore the case on SQLite.
+        find = func.instr if self.dialect == "sqlite" else func.strpos
+        begin = func.substr(jobs.c.args, literal_column("1"), literal_column(str(TEXT_DEPTH)))
+        return find(begin, bindparam(text, type_=String)) > literal_column("0")
 
     def found(
         self, lead: str, ids: Subquery | CTE, columns: Sequence[ColumnElement[Any]]
@@ -116,9 +136,10 @@ class Walk:
             yield select(jobs.c.id)
             return
         fixed = [] if lead == "statuses" else [jobs.c[lead] == bindparam(lead)]
+        of_worker = [_OF_WORKER] if "worker" in self.others else []
         for status in self.statuses or JobStatus:
             if status is JobStatus.RUNNING:
-                yield select(running(jobs.c.id, *fixed).c.id)
+                yield select(running(jobs.c.id, *fixed, *of_worker).c.id)
             else:
                 by_status = is_listed_as if lead == "statuses" else is_kept_as
                 yield select(jobs.c.id).where(*fixed, by_status(status))
@@ -126,19 +147,32 @@ class Walk:
 
 LEADS = ("tag", "owner", "task", "queue")
 SCAN = bindparam("scan", type_=Integer)
+TEXT_DEPTH = 10_000
+"""Of a job's arguments so many characters are searched."""
+
+_TEXTS = ("text", "escaped")
+_SEARCHED: BindParameter[str] = bindparam("searched", expanding=True)
+_OF_WORKER = jobs.c.worker_id == bindparam("worker")
 _TAGGED = tags.c.tag == bindparam("tag")
 
 
 def walk_of(
-    dialect: str, which: JobFilter, *, newest: bool = True, after: UUID | None = None
+    dialect: str,
+    which: JobFilter,
+    *,
+    newest: bool = True,
+    after: UUID | None = None,
+    oldest: UUID | None = None,
 ) -> tuple[Walk, dict[str, Any]]:
-    """The form of a walk and its values. `after` leaves out all up to that job.
+    """The form of a walk and its values. `after` leaves out all up to that job, `oldest` those that
+    were made before that one.
 
     There is one bound at the most on each side: of two, SQLite walks from one and compares every
     row with the other.
     """
-    low = None if which.created_after is None else first_uuid7(which.created_after)
-    high = None if which.created_before is None else first_uuid7(which.created_before)
+    low, high = _span(which)
+    if oldest is not None:
+        low = oldest if low is None else max(low, oldest)
     if after is not None and newest:
         high = after if high is None else min(high, after)
         after = None
@@ -150,5 +184,40 @@ def walk_of(
     statuses = tuple(each for each in JobStatus if each in which.statuses)
     all_of_them = len(statuses) == len(JobStatus)
     kept = () if all_of_them else statuses
-    walk = Walk(dialect, tuple(named), kept, frozenset(given), newest)
-    return walk, given | named
+    others = _others(which)
+    walk = Walk(dialect, tuple(named), tuple(others), kept, frozenset(given), newest)
+    return walk, given | named | others
+
+
+def _span(which: JobFilter) -> tuple[UUID | None, UUID | None]:
+    """The id from which on, and that before which the jobs are."""
+    lows, highs = [], []
+    if which.created_after is not None:
+        lows.append(first_uuid7(which.created_after))
+    if which.created_before is not None:
+        highs.append(first_uuid7(which.created_before))
+    if which.id_prefix is not None:
+        lows.append(UUID(which.id_prefix.ljust(32, "0")))
+        highs.append(_after(UUID(which.id_prefix.ljust(32, "f"))))
+    return max(lows, default=None), min(highs, default=None)
+
+
+def _after(job_id: UUID) -> UUID:
+    return UUID(int=min(job_id.int + 1, _LAST))
+
+
+_LAST = (1 << 128) - 1
+
+
+def _others(which: JobFilter) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if which.worker is not None:
+        found["worker"] = which.worker
+    if which.text is not None:
+        found["text"] = which.text
+        escaped = to_json(which.text).decode()[1:-1]
+        if escaped != which.text:
+            found["escaped"] = escaped
+        if which.searched is not None:
+            found["searched"] = list(which.searched)
+    return found

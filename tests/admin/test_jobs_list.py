@@ -5,15 +5,27 @@ import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from fastapi import FastAPI
+from pydantic_core import from_json
 
+from fastapi_jobs import task
 from fastapi_jobs.admin import listed
+from fastapi_jobs.clock import uuid7
+from fastapi_jobs.status import JobStatus
+from fastapi_jobs.store import queries
 from tests.admin.serving import Site, Visitor, make_jobs
-from tests.api.tasks import PREFIX, add, fail
+from tests.api.conftest import until
+from tests.api.tasks import PREFIX, add, echo, fail, hang
 
 ROW = re.compile(r'<tr id="job-([-0-9a-f]+)"')
+
+
+@task(secret=["password"])
+async def sign_in(name: str, password: str) -> None:
+    """A task that was told a secret."""
 
 
 @pytest.fixture
@@ -90,6 +102,10 @@ async def test_times(site: Site, viewer: Visitor) -> None:
         ({"created_after": "soon"}, "Time from “soon” was ignored: give a time such as"),
         ({"created_before": "0001-01-01T00:00+23:00"}, "Time before “0001-01-01T00:00+23:00”"),
         ({"created_before": "1900-01-01"}, "was ignored: give a time between the years"),
+        ({"worker": "w1"}, "Worker “w1” was ignored: give its whole id."),
+        ({"q": "x" * 201}, "was ignored: give 200 characters at most."),
+        ({"q": "zebra", "in": "id"}, "The id “zebra” was ignored: ids have hexadecimal digits"),
+        ({"q": "019", "in": "id"}, "give 4 to 32 of them."),
         ({"task": "x" * 201}, "was ignored: none can have this name."),
         ({"tag": "a\0b"}, "was ignored: none can have this name."),
         ({"before": "nonsense"}, "The place in the list was ignored: its address is broken."),
@@ -105,6 +121,83 @@ async def test_what_makes_no_sense_is_ignored_and_told(
     [told] = notices(answer.text)
     assert notice in told
     assert await shown(viewer, **query) == jobs
+
+
+async def test_search_by_the_beginning_of_an_id(site: Site, viewer: Visitor) -> None:
+    first, second = await made(site, 2)
+    common = next(n for n in range(36) if first[n] != second[n])
+    assert await shown(viewer, q=first[: common + 1]) == [first]
+    assert await shown(viewer, q=first[:8].upper()) == [second, first]
+    assert await shown(viewer, q=f" {first[:8]} ", queue="mail") == []
+    # All of it leads to the job, if there is one.
+    answer = await viewer.get("/jobs", params={"q": second})
+    assert answer.headers["location"] == f"/jobs-admin/jobs/{second}"
+    assert await shown(viewer, q=str(uuid4())) == []
+
+
+async def test_search_by_an_argument(site: Site, viewer: Visitor) -> None:
+    values = ["needle 42", "other", first_digits(), "12345678", "é"]
+    jobs = [str(each.id) for each in await site.jobs.enqueue_many([echo.s(v) for v in values])]
+    assert await shown(viewer, q="needle 4") == [jobs[0]]
+    assert await shown(viewer, q="é") == [jobs[4]]
+    # What no id begins with is an argument; the rest is an id, until somebody says otherwise.
+    assert await shown(viewer, q="12345678") == [jobs[3]]
+    assert await shown(viewer, q=values[2]) == []
+    page = (await viewer.get("/jobs", params={"q": values[2]})).text
+    [link] = re.findall(r'href="/jobs-admin([^"]+)">Search the arguments for it instead', page)
+    answer = await viewer.get(html.unescape(link))
+    assert ROW.findall(answer.text) == [jobs[2]]
+    assert "Searched in the arguments of all jobs" in answer.text
+
+
+def first_digits() -> str:
+    """What looks like an id of these years."""
+    return f"{uuid7().hex[:2]}ffffff"
+
+
+async def test_the_window_of_a_search_is_told(
+    site: Site, viewer: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "TEXT_WINDOW", 3)
+    jobs = [str(each.id) for each in await site.jobs.enqueue_many([echo.s("x") for _ in range(5)])]
+    answer = await viewer.get("/jobs", params={"q": "x"})
+    assert ROW.findall(answer.text) == jobs[:1:-1]
+    assert re.search(r"Searched in the arguments of\s+the newest [\d,]+ jobs", answer.text)
+
+
+async def test_secret_arguments_cannot_be_searched(site: Site, viewer: Visitor) -> None:
+    """Else whoever may look could find them out, letter after letter."""
+    jobs = await site.jobs.enqueue_many([echo.s("swordfish"), sign_in.s("ada", "swordfish")])
+    assert await shown(viewer, q="swordfish") == [str(jobs[0].id)]
+    answer = await viewer.get("/jobs", params={"q": "swordfish"})
+    assert _counts(answer.text) == {"queued": "1"}
+    async with site.visitor("operator") as operator:
+        wish = {"action": "cancel", "all": "1", "q": "swordfish"}
+        assert "Cancel 1 job?" in (await operator.get("/jobs/change", params=wish)).text
+    lines = (await viewer.get("/jobs/export.jsonl", params={"q": "swordfish"})).text.splitlines()
+    assert [from_json(each)["id"] for each in lines] == [str(jobs[0].id)]
+
+
+async def test_the_jobs_of_a_worker(sqlite_url: str) -> None:
+    jobs, app = make_jobs(sqlite_url), FastAPI()
+    jobs.init_app(app)
+    async with app.router.lifespan_context(app):
+        site = Site(app, jobs)
+        [job] = await jobs.enqueue_many([hang.s()])
+        await made(site, 1, run_after=60)
+
+        async def runs() -> bool:
+            return (await job.refresh()).status is JobStatus.RUNNING
+
+        await until(runs)
+        [worker] = await jobs.runtime.store.read(queries.get_workers)
+        async with site.visitor("viewer") as viewer:
+            assert await shown(viewer, worker=str(worker.id)) == [str(job.id)]
+            page = (await viewer.get("/jobs", params={"worker": str(worker.id)})).text
+            assert f'value="{worker.id}" selected>{worker.host}, pid {worker.pid}<' in page
+            gone = str(uuid4())
+            assert await shown(viewer, worker=gone) == []
+            assert "(gone)" in (await viewer.get("/jobs", params={"worker": gone})).text
 
 
 async def test_times_that_no_job_can_be_between(site: Site, viewer: Visitor) -> None:

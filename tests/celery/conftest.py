@@ -40,6 +40,11 @@ class Place:
         return FastAPIJobs(**(self.settings | changes))
 
 
+def trouble(app: FastAPIJobs) -> str | None:
+    """What the app's relay says of its broker."""
+    return app.runtime.broker_trouble
+
+
 @pytest.fixture(params=["prefork", "threads"])
 def pool(request: pytest.FixtureRequest) -> str:
     """How the workers run jobs."""

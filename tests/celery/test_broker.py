@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import os
-import signal
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -17,15 +15,10 @@ from fastapi_jobs.explaining import EVERYBODY, ReasonCode, Viewer, explain, expl
 from fastapi_jobs.status import AttemptOutcome
 from fastapi_jobs.store import queries
 from fastapi_jobs.testing.conformance.gate import eventually
-from tests.celery.conftest import Place
+from tests.celery.conftest import Place, trouble
 from tests.celery.tasks import add, count, letter, runs
 from tests.celery_worker import LIMIT
 from tests.redis_server import RedisServer
-
-
-def trouble(app: FastAPIJobs) -> str | None:
-    """What the app's relay says of its broker."""
-    return app.runtime.broker_trouble
 
 
 async def health(app: FastAPIJobs) -> Any:
@@ -70,12 +63,9 @@ async def test_enqueue_does_not_notice_a_broker_that_is_down(
 async def test_nor_one_that_says_nothing(
     sqlite_place: Place, sqlite_app: FastAPIJobs, own_redis: RedisServer
 ) -> None:
-    os.kill(own_redis.pid, signal.SIGSTOP)
-    try:
+    with own_redis.paused():
         jobs = [await add.enqueue(1, number) for number in range(10)]
         await eventually(lambda: trouble(sqlite_app) is not None, "the relay notices")
-    finally:
-        os.kill(own_redis.pid, signal.SIGCONT)
     sqlite_place.worker()
     assert [await job.result(LIMIT) for job in jobs] == list(range(1, 11))
 

@@ -84,7 +84,7 @@ def the_worker_tree_is_killed(stage: Stage) -> None:
 def redis_is_stopped(stage: Stage) -> None:
     """First it says nothing, then it refuses connections."""
     began = time.monotonic()
-    os.kill(stage.redis.pid, signal.SIGSTOP)
+    stage.redis.pause()
     posted = enqueue_beside_looks(stage, 30)
     stage.redis.stop()
     for second in range(1, int(OUTAGE_SECONDS) + 1):

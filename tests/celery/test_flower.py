@@ -1,10 +1,9 @@
 """Flower, started on the project's Celery app, shows our workers and our tasks."""
 
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 import httpx2
@@ -13,8 +12,8 @@ from fastapi_jobs import FastAPIJobs
 from fastapi_jobs.testing.conformance.gate import eventually
 from tests.celery.conftest import Place
 from tests.celery.tasks import add
-from tests.celery_worker import LIMIT, ROOT, CeleryWorker, environment
-from tests.servers import free_port, wait_until
+from tests.celery_worker import LIMIT, CeleryWorker, serving
+from tests.servers import free_port
 
 FLOWER = (sys.executable, "-m", "celery", "-A", "fastapi_jobs.celery_app", "flower")
 
@@ -55,27 +54,11 @@ class Flower:
 def flower_of(worker: CeleryWorker) -> Iterator[Flower]:
     """A running Flower with the settings of this worker."""
     port, log = free_port(), worker.settings.with_name("flower.log")
-    with log.open("wb") as file:
-        process = subprocess.Popen(
-            [*FLOWER, "--address=127.0.0.1", f"--port={port}"],
-            cwd=ROOT,
-            env=environment(worker.settings) | {"FLOWER_UNAUTHENTICATED_API": "1"},
-            stdout=file,
-            stderr=file,
-        )
+    command = [*FLOWER, "--address=127.0.0.1", f"--port={port}"]
+    more = {"FLOWER_UNAUTHENTICATED_API": "1"}
     flower = Flower(f"http://127.0.0.1:{port}")
-
-    def is_there() -> bool:
-        assert process.poll() is None, log.read_text()
-        return flower.is_there()
-
-    try:
-        wait_until(is_there, LIMIT, log.read_text)
+    with closing(flower), serving(command, worker.settings, log, flower.is_there, **more):
         yield flower
-    finally:
-        flower.close()
-        process.terminate()
-        process.wait(LIMIT)
 
 
 async def test_flower_shows_workers_and_tasks(place: Place, app: FastAPIJobs) -> None:

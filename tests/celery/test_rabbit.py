@@ -1,7 +1,5 @@
 """RabbitMQ as broker: what is another's way there than Redis's."""
 
-import os
-import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,13 +8,13 @@ from uuid import uuid4
 import amqp
 import pytest
 
-from fastapi_jobs import FastAPIJobs, JobStatus
+from fastapi_jobs import JobStatus
 from fastapi_jobs.backends.broker import BrokerUnavailable
 from fastapi_jobs.backends.celery_broker import CeleryBroker
 from fastapi_jobs.conf import load
 from fastapi_jobs.store.publishing import Message
 from fastapi_jobs.testing.conformance.gate import Gate, eventually
-from tests.celery.conftest import Place, settings_of
+from tests.celery.conftest import Place, settings_of, trouble
 from tests.celery.tasks import add, count, letter, runs, wait_for_async
 from tests.celery_worker import LIMIT
 from tests.rabbit_server import RabbitServer
@@ -50,11 +48,6 @@ def waiting(place: Place, server: RabbitServer, queue: str = "default") -> int:
         return 0
 
 
-def trouble(app: FastAPIJobs) -> str | None:
-    """What the app's relay says of its broker."""
-    return app.runtime.broker_trouble
-
-
 async def test_a_broker_that_dies_loses_no_job(
     rabbit_place: Place, own_rabbit: RabbitServer
 ) -> None:
@@ -84,12 +77,9 @@ async def test_one_that_says_nothing_holds_up_nobody(
     async with rabbit_place.app() as app:
         assert (await (await add.enqueue(0, 0)).refresh()).status is JobStatus.QUEUED
         await eventually(lambda: waiting(rabbit_place, own_rabbit) == 1, "it is published")
-        os.kill(own_rabbit.pid, signal.SIGSTOP)
-        try:
+        with own_rabbit.paused():
             jobs = [await add.enqueue(1, number) for number in range(10)]
             await eventually(lambda: trouble(app) is not None, "the relay notices")
-        finally:
-            os.kill(own_rabbit.pid, signal.SIGCONT)
         rabbit_place.worker()
         assert [await job.result(LIMIT) for job in jobs] == list(range(1, 11))
 
@@ -114,12 +104,8 @@ async def test_a_cut_connection_is_no_trouble_of_the_brokers(publisher: CeleryBr
 async def test_what_it_did_not_confirm_is_not_published(
     publisher: CeleryBroker, own_rabbit: RabbitServer
 ) -> None:
-    os.kill(own_rabbit.pid, signal.SIGSTOP)
-    try:
-        with pytest.raises(BrokerUnavailable, match="timed out"):
-            await publisher.publish([Message(uuid4(), "b", "default", 0)])
-    finally:
-        os.kill(own_rabbit.pid, signal.SIGCONT)
+    with own_rabbit.paused(), pytest.raises(BrokerUnavailable, match="timed out"):
+        await publisher.publish([Message(uuid4(), "b", "default", 0)])
     await publisher.publish([Message(uuid4(), "c", "default", 0)])
 
 

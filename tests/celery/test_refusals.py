@@ -23,6 +23,21 @@ from tests.celery_worker import COMMAND, LIMIT, ROOT, CeleryWorker, environment
 PLAIN = (sys.executable, "-m", "celery", "-A", "fastapi_jobs.celery_app", "worker")
 
 
+def refusal(worker: CeleryWorker) -> str:
+    """What a worker says that ends at its start."""
+    done = subprocess.run(
+        worker.command,
+        cwd=ROOT,
+        env=environment(worker.settings),
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=False,
+    )
+    assert done.returncode != 0
+    return done.stderr
+
+
 @pytest.mark.parametrize("command", [COMMAND, PLAIN], ids=["ours", "plain"])
 def test_an_older_database_is_refused_with_the_command(
     tmp_path: Path, sqlite_url: str, command: tuple[str, ...], broker: str
@@ -38,19 +53,10 @@ def test_an_older_database_is_refused_with_the_command(
         "celery": {"broker_url": broker, "pool": "prefork", "concurrency": 1},
     }
     worker = CeleryWorker(tmp_path, settings, command=command)
-    done = subprocess.run(
-        worker.command,
-        cwd=ROOT,
-        env=environment(worker.settings),
-        capture_output=True,
-        text=True,
-        timeout=LIMIT,
-        check=False,
-    )
-    assert done.returncode != 0
-    assert "is at revision 0001; this version needs" in done.stderr
-    assert "Run: fastapi-jobs migrate" in done.stderr
-    assert "Traceback" not in done.stderr
+    said = refusal(worker)
+    assert "is at revision 0001; this version needs" in said
+    assert "Run: fastapi-jobs migrate" in said
+    assert "Traceback" not in said
 
 
 async def test_a_task_that_no_worker_knows_waits_for_one_that_does(
@@ -134,15 +140,6 @@ async def test_a_worker_says_which_queues_it_serves(
 def test_a_worker_for_an_undeclared_queue_is_refused(sqlite_place: Place) -> None:
     """It would be given the jobs of the default queue, and throw them away."""
     worker = CeleryWorker(sqlite_place.folder, sqlite_place.settings, "--queue", "leters")
-    done = subprocess.run(
-        worker.command,
-        cwd=ROOT,
-        env=environment(worker.settings),
-        capture_output=True,
-        text=True,
-        timeout=LIMIT,
-        check=False,
-    )
-    assert done.returncode != 0
-    assert "--queue leters: no task goes there" in done.stderr
-    assert "[queues.leters]" in done.stderr
+    said = refusal(worker)
+    assert "--queue leters: no task goes there" in said
+    assert "[queues.leters]" in said

@@ -21,6 +21,7 @@ from fastapi_jobs.store.walks import LEADS
 
 ROWS = 20_000
 SCAN_LIMIT = 100
+"""So many are looked at where no index finds what is asked for, a text too."""
 SQLITE_STEPS = 35_000
 POSTGRESQL_ROWS = 3500
 PLACE = re.compile(r"%\((\w+)\)s")
@@ -38,7 +39,7 @@ def test_no_list_looks_at_more_than_its_share(
     filled: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A walk that kept to one of two bounds alone would go over half the rows."""
-    monkeypatch.setattr(queries, "SCAN_LIMIT", SCAN_LIMIT)
+    _look_at_few(monkeypatch)
     limit = SQLITE_STEPS if filled.database.is_sqlite else POSTGRESQL_ROWS
     with closing(_steps(filled) if filled.database.is_sqlite else _rows(filled)) as effort:
         next(effort)
@@ -47,6 +48,11 @@ def test_no_list_looks_at_more_than_its_share(
                 for newest in (True, False):
                     filled.read_sync(list_jobs, which, cursor=cursor, newest=newest)
                     assert next(effort) < limit, (name, place, newest)
+
+
+def _look_at_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SCAN_LIMIT", "TEXT_WINDOW"):
+        monkeypatch.setattr(queries, name, SCAN_LIMIT)
 
 
 @pytest.fixture
@@ -73,7 +79,7 @@ _job_rows = lists.job_rows
 
 def test_no_list_goes_over_another_age(changed: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each condition allows half of the rows, none at all, or all but on the far side."""
-    monkeypatch.setattr(queries, "SCAN_LIMIT", SCAN_LIMIT)
+    _look_at_few(monkeypatch)
     limit = SQLITE_STEPS if changed.database.is_sqlite else POSTGRESQL_ROWS
     with closing(_steps(changed) if changed.database.is_sqlite else _rows(changed)) as effort:
         next(effort)

@@ -1,17 +1,16 @@
 """The same app, the same tasks, four backends: only one variable differs, and no record does."""
 
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.celery_worker import ROOT, CeleryWorker, environment
-from tests.servers import PostgresServer, free_port, wait_until
-from tests.switching.seeing import LIMIT, User, differences
+from tests.celery_worker import CeleryWorker, serving
+from tests.servers import PostgresServer, free_port
+from tests.switching.seeing import User, differences
 
 STOPS_SYNC = ("process", "celery")
 """The backends that can stop a running `def` task; on the others it is marked."""
@@ -87,23 +86,9 @@ def app_of(worker: CeleryWorker, folder: Path) -> Iterator[User]:
     """Somebody at the app, which runs with the settings file of the worker."""
     port, log = free_port(), folder / "app.log"
     command = [sys.executable, "-m", "uvicorn", "tests.switching.app:app", "--port", str(port)]
-    with log.open("wb") as file:
-        process = subprocess.Popen(
-            command, cwd=ROOT, env=environment(worker.settings), stdout=file, stderr=file
-        )
     user = User(f"http://127.0.0.1:{port}", folder)
-
-    def is_there() -> bool:
-        assert process.poll() is None, log.read_text()
-        return user.is_there()
-
-    try:
-        wait_until(is_there, LIMIT, log.read_text)
+    with closing(user), serving(command, worker.settings, log, user.is_there):
         yield user
-    finally:
-        user.close()
-        process.terminate()
-        process.wait(LIMIT)
 
 
 def both(name: str) -> tuple[str, str]:

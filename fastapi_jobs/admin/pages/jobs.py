@@ -21,7 +21,7 @@ from fastapi_jobs.registry import registry
 from fastapi_jobs.status import JobAction
 from fastapi_jobs.store import queries
 from fastapi_jobs.store.many import Changed
-from fastapi_jobs.store.queries import COUNT_CAP
+from fastapi_jobs.store.queries import COUNT_CAP, TEXT_WINDOW
 from fastapi_jobs.store.transaction import Operation
 
 CHANGE = "/jobs/change"
@@ -39,6 +39,10 @@ class JobsPage(Page):
         """One page of jobs, newest first."""
         asked = read_asked(request.query_params)
         store = self.site.runtime.store
+        if asked.whole_id is not None:
+            found = await store.read(queries.get_status, [asked.whole_id])
+            if found:
+                return RedirectResponse(self.site.url(request, f"/jobs/{asked.whole_id}"), 303)
         every_status = replace(asked.which, statuses=())
         return await self.render(
             request,
@@ -51,6 +55,8 @@ class JobsPage(Page):
             for_all=[each for each in BulkAction if asked.which.legal_for(JobAction(each))],
             tasks=sorted(registry),
             queues=await self._queues(),
+            workers=await store.read(queries.get_workers),
+            window=TEXT_WINDOW,
             show=listed,
         )
 
