@@ -144,7 +144,7 @@ async def _first_batch(server: uvicorn.Server, given: argparse.Namespace, base: 
         console.print(f"{len(batch.jobs)} jobs of an earlier start go on now.")
     await enqueue_batch(batch, given.jobs, f"{base}/receiver")
     newest = max(batch.jobs.values(), key=lambda job: job.id, default=None)
-    show_where(console, base, jobs.settings.api_prefix, newest)
+    show_where(console, base, jobs, newest)
     with following(console, batch) as show:
         await batch.follow(show, lambda: not server.should_exit)
     if batch.unfinished:

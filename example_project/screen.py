@@ -11,10 +11,14 @@ from rich.table import Table
 from rich.text import Text
 
 from example_project.batch import Batch
-from fastapi_jobs import Job, JobStatus
+from fastapi_jobs import FastAPIJobs, Job, JobStatus
 
 ROWS = 15
 """Jobs that are shown one by one; of more, those that still run come first."""
+
+ADMIN = "admin site"
+DEMO_USER, DEMO_PASSWORD = "demo", "look-around"
+"""The login of the admin site in development; settings.toml has the hash."""
 
 COLOURS = {
     JobStatus.SCHEDULED: "yellow",
@@ -26,13 +30,19 @@ COLOURS = {
 }
 
 
-def show_where(console: Console, base: str, api: str, one: Job[object] | None) -> None:
+def show_where(console: Console, base: str, jobs: FastAPIJobs, one: Job[object] | None) -> None:
     """Where to look."""
-    places = {"first page": "/", "HTTP API": "/docs", "all jobs": api}
+    settings = jobs.settings
+    api = settings.api_prefix
+    places = {"first page": "/", ADMIN: settings.admin_prefix}
+    places |= {"HTTP API": "/docs", "all jobs": api}
     if one is not None:
         places["one job"] = f"{api}/{one.id}"
     for what, path in places.items():
         console.print(f"  {what:<12}{base}{path}", soft_wrap=True, highlight=False)
+        if what == ADMIN and DEMO_USER in settings.admin.users:
+            login = f"log in as {DEMO_USER}, password {DEMO_PASSWORD}"
+            console.print(f"  {'':<12}{login}", highlight=False)
     console.print()
 
 

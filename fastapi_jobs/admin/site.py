@@ -70,7 +70,9 @@ class JobsAdmin(Admin):
     async def refusal(self, request: Request, error: Exception) -> Response:
         """The page of a 403, a 404, a 422 or a 503."""
         assert isinstance(error, HTTPException)
-        answer = await self.error_page(request, error.status_code, error.detail)
+        is_bare = error.detail == HTTPStatus(error.status_code).phrase
+        message = "Look at the address, or begin at the overview." if is_bare else error.detail
+        answer = await self.error_page(request, error.status_code, message)
         answer.headers.update(error.headers or {})
         return answer
 

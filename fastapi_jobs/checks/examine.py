@@ -9,6 +9,7 @@ from fastapi_jobs.checks.broker import examine_broker, judge_celery
 from fastapi_jobs.checks.database import judge_connections, judge_revision, judge_server
 from fastapi_jobs.checks.findings import Finding, error, ok
 from fastapi_jobs.checks.place import (
+    judge_admin,
     judge_environment,
     judge_file_system,
     judge_free_space,
@@ -46,6 +47,7 @@ def examine(settings: Settings) -> list[Finding]:
     found = [ok("settings", f"Environment {settings.environment!r} ({files}).")]
     found += judge_environment(settings, os.environ)
     found += judge_settings(settings)
+    found += judge_admin(settings)
     found += judge_tasks(settings)
     found += _examine_database(settings)
     found += examine_broker(settings)

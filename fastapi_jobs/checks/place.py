@@ -12,6 +12,7 @@ from fastapi_jobs.conf.variables import ENVIRONMENT
 CONCURRENCY = "WEB_CONCURRENCY"
 """How uvicorn and gunicorn are told how many processes to start."""
 
+LONG_SESSION = 7 * 86_400.0
 LEAST_FREE = 200_000_000
 
 NETWORK = frozenset(
@@ -73,6 +74,27 @@ def judge_settings(settings: Settings) -> Iterator[Finding]:
         yield warning(
             "immediate",
             'backend = "immediate" is for tests: enqueue waits until the job has run.',
+        )
+
+
+def judge_admin(settings: Settings) -> Iterator[Finding]:
+    """Who may log in to the admin site where others are, and for how long."""
+    admin = settings.admin
+    if not admin.enabled or settings.environment in ("development", "testing"):
+        return
+    if not admin.users:
+        yield note(
+            "admin-users",
+            f"The admin site at {settings.admin_prefix} has no user in the settings, so nobody may "
+            "log in, unless mount_admin(login=...) brings one. Make one: fastapi-jobs "
+            "admin-password NAME; or leave the site out: admin.enabled = false.",
+        )
+    if admin.session_seconds > LONG_SESSION:
+        yield warning(
+            "admin-sessions",
+            f"admin.session_seconds = {admin.session_seconds:,.0f} "
+            f"({settings.origins.get('admin.session_seconds', 'settings')}): a login lasts longer "
+            f"than {LONG_SESSION / 86_400:.0f} days, and so does a stolen cookie. Shorten it.",
         )
 
 

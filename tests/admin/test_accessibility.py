@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page
 
+from fastapi_jobs.admin.site import STATIC
 from tests.admin.conftest import SIZES, Browse
 from tests.admin.filled import fill
 from tests.admin.serving import Served
@@ -28,7 +29,7 @@ def paths(served: Served) -> list[str]:
     ids = served.run(fill(served.jobs))
     found = []
     for way in ways(served.app):
-        is_file = "." in way.path or "export" in way.path
+        is_file = any(part in way.path for part in (".", "export", "/files/"))
         if way.method == "GET" and not is_file:
             found += [
                 way.path.replace(SOME_ID, str(each))
@@ -86,3 +87,15 @@ def test_the_shell_by_keyboard_and_on_a_phone(browse: Browse) -> None:
     page.locator(".jobs-menu").get_by_role("link", name="Jobs", exact=True).click()
     page.get_by_role("heading", level=1, name="Jobs").wait_for()
     assert page.locator("html").get_attribute("data-bs-theme") == "dark", "it is remembered"
+
+
+def test_the_style_sheet_is_whole() -> None:
+    """A brace that a merge lost takes the rules after it away."""
+    css = (STATIC / "jobs.css").read_text("utf-8")
+    depth = 0
+    for number, line in enumerate(css.splitlines(), 1):
+        assert depth == 0 or line.startswith((" ", "}")), f"line {number}: a block is still open"
+        depth += line.count("{") - line.count("}")
+    assert depth == 0
+    heads = [line for line in css.splitlines() if line.startswith("/*")]
+    assert len(heads) == len(set(heads))

@@ -23,7 +23,7 @@ def raising(error: Exception) -> Any:
 @pytest.mark.parametrize(
     ("path", "status", "title", "said"),
     [
-        ("/nothing", 404, "There is no such page", "Not Found"),
+        ("/nothing", 404, "There is no such page", "begin at the overview"),
         ("/jobs/nothing", 404, "There is no such page", "This is no job"),
         (f"/jobs/{SOME_ID}", 404, "There is no such page", "It may have been deleted"),
         ("/audit", 403, "You may not do this", "You may not see who changed what here."),
@@ -47,7 +47,7 @@ async def test_a_stranger_sees_no_menu(login: Login) -> None:
     assert (answer.status_code, "jobs-menu" in answer.text) == (404, False)
 
 
-@pytest.mark.parametrize("path", ["/overview", "/jobs", f"/jobs/{SOME_ID}"])
+@pytest.mark.parametrize("path", ["/jobs", f"/jobs/{SOME_ID}"])
 async def test_the_database_is_away(
     login: Login, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -74,20 +74,20 @@ async def test_the_tables_are_of_another_version(
 
 def test_a_live_page_says_that_it_is_old(browse: Browse, monkeypatch: pytest.MonkeyPatch) -> None:
     page = browse("viewer")
-    page.goto("/jobs-admin/overview")
-    expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
+    page.goto("/jobs-admin/jobs")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Jobs")
     look = "document.dispatchEvent(new Event('visibilitychange'))"
     with monkeypatch.context() as away:
         away.setattr(Store, "read", raising(AWAY))
         page.evaluate(look)
         expect(page.locator("body.jobs-stale")).to_be_visible()
-        expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
-        page.goto("/jobs-admin/overview")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Jobs")
+        page.goto("/jobs-admin/jobs")
         expect(page.get_by_role("heading", level=1)).to_have_text("The jobs cannot be reached now")
         again = page.get_by_role("link", name="Try again")
         expect(again).to_be_visible()
     again.click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Jobs")
 
 
 def test_a_session_that_ended_leads_to_the_login_and_back(browse: Browse) -> None:

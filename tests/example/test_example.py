@@ -59,7 +59,8 @@ def test_the_first_batch_leaves_real_results(tmp_path: Path, port: str) -> None:
     assert results(tmp_path, "deliver_webhook") == [{"status": 200, "attempts": 3}] * 2
     assert "6 jobs" in example.output
     assert "6 succeeded, 0 failed, 4 attempts were repeats" in example.output
-    for place in ("/", "/docs", "/jobs", "/jobs/0"):
+    assert "log in as demo, password look-around" in example.output
+    for place in ("/", "/jobs-admin", "/docs", "/jobs", "/jobs/0"):
         assert f"http://127.0.0.1:{port}{place}" in example.output
     progress = rows(tmp_path, "SELECT progress FROM fastapi_jobs_jobs WHERE queue = 'pictures'")
     assert {json.loads(str(row[0]))["done"] for row in progress} == {len(SIZES)}
