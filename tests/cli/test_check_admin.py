@@ -26,5 +26,6 @@ def test_it_is_judged_where_others_are(tmp_path: Path, monkeypatch: pytest.Monke
     said = found(year)
     assert "Make one: fastapi-jobs admin-password NAME" in said["note admin-users"]
     assert said["warning admin-sessions"].startswith(
-        "admin.session_seconds = 31,622,400 (FastAPIJobs(admin=…)): a login lasts longer than 7 days"
+        "admin.session_seconds = 31,622,400 (FastAPIJobs(admin=…)): "
+        "a login lasts longer than 7 days"
     )
