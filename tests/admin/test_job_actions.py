@@ -1,5 +1,6 @@
 """What each role may do with a job of each status: by the buttons, and when called directly."""
 
+import json
 import re
 from collections.abc import AsyncIterator
 from uuid import UUID
@@ -10,6 +11,7 @@ from httpx2 import Response
 from fastapi_jobs.admin.roles import GRANTS
 from fastapi_jobs.api.access import Action
 from fastapi_jobs.status import JobStatus
+from fastapi_jobs.store.audit import list_audit
 from tests.admin.jobs_of import LONG, STILL, count, make, record, started
 from tests.admin.serving import Site, Visitor
 
@@ -190,3 +192,28 @@ async def test_the_form_of_a_job_that_started_is_a_sentence(site: Site) -> None:
         job = await make(site.jobs, S.SUCCEEDED)
         answer = await visitor.get(f"/jobs/{job.id}/edit")
         assert "only a job that waits can be edited" in await said(visitor, answer)
+
+
+async def test_every_change_is_noted(site: Site) -> None:
+    async with site.visitor("admin") as visitor:
+        done, waiting = await make(site.jobs, S.SUCCEEDED), await make(site.jobs, S.SCHEDULED)
+        edited = {"was_priority": "0", "priority": "7"}
+        await visitor.change(f"/jobs/{waiting.id}/edit", **edited)
+        await visitor.change(f"/jobs/{waiting.id}/cancel")
+        copy = await visitor.change(f"/jobs/{done.id}/clone", arguments='{"a":1}')
+        made = copy.headers["location"].rpartition("/")[2]
+        await visitor.change(f"/jobs/{done.id}/delete")
+        await visitor.change(f"/jobs/{done.id}/retry")  # refused: nothing was changed
+        page = await site.jobs.runtime.store.read(list_audit)
+    noted = [
+        (each.who, each.action, each.target, json.loads(each.details or "{}"))
+        for each in reversed(page.items)
+        if each.target
+    ]
+    task = done.task
+    assert noted == [
+        ("anna", "edit", str(waiting.id), {"priority": "7"}),
+        ("anna", "cancel", str(waiting.id), {}),
+        ("anna", "create", made, {"task": task, "cloned_from": str(done.id)}),
+        ("anna", "delete", str(done.id), {"task": task}),
+    ]

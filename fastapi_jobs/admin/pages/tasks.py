@@ -1,7 +1,6 @@
 """The registered tasks, how they do, and a form to enqueue each by hand."""
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -15,14 +14,11 @@ from fastapi_jobs.admin.orders import OPTIONS, place, read_options, typed_option
 from fastapi_jobs.admin.visit import Page, change, page
 from fastapi_jobs.api.access import Action
 from fastapi_jobs.api.tasks import task_out
-from fastapi_jobs.clock import utc_now
 from fastapi_jobs.errors import EnqueueError, InvalidArguments, did_you_mean
 from fastapi_jobs.listing import JobFilter
 from fastapi_jobs.registry import TaskDefinition, registry
 from fastapi_jobs.store import queries
-from fastapi_jobs.store.figures import TaskEnds, recent_ends
-
-RECENT = timedelta(hours=24)
+from fastapi_jobs.store.figures import TaskEnds
 
 
 class TasksPage(Page):
@@ -115,8 +111,7 @@ class TasksPage(Page):
         return response
 
     async def _ends(self) -> Mapping[str, TaskEnds]:
-        store = self.site.runtime.store
-        return (await store.read(recent_ends, since=utc_now() - RECENT)).tasks
+        return (await self.site.looks.recent.get()).tasks
 
     async def _visible(self, request: Request) -> list[TaskDefinition]:
         sees_all = await self.site.may(request, Action.ALL_TASKS)
