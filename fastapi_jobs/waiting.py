@@ -26,7 +26,7 @@ early; whoever joins others waits for their looks, however many come.
 
 
 def pause(waited: float, youngest: float) -> float:
-    """Seconds until the next look, after so many of the oldest and of the youngest waiter."""
+    """Seconds until the next look, after so many since the first of them came, and the youngest."""
     if youngest >= QUICK_FOR:
         return SLOW_SECONDS
     return min(max(FIRST_SECONDS - waited, waited / 8, NEXT_SECONDS), QUICK_SECONDS)

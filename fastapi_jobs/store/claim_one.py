@@ -112,7 +112,8 @@ class ClaimById(ClaimOne):
 class ClaimNext(ClaimOne):
     """Claim the first job of a lane among those that no broker was told of.
 
-    None either when a message of the same queue waits whose job has a larger priority.
+    None either when a message of the same queue waits whose job has a larger priority. Where a
+    person limited the queue, PostgreSQL leaves it to the messages.
     """
 
     lane: Lane

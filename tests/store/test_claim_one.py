@@ -1,5 +1,6 @@
 """Claims of single jobs that a message named or that wait behind those, several at a time."""
 
+from datetime import UTC
 from uuid import UUID, uuid4
 
 from sqlalchemy import update
@@ -18,6 +19,7 @@ from tests.store.driving import (
     apply_lost,
     attempts_of,
     job_of,
+    later,
     queued,
     register,
     rules,
@@ -120,6 +122,27 @@ def test_the_next_of_a_lane_keeps_limits_and_pauses(store: Store) -> None:
     store.write_sync(PauseQueue("q", NOW))
     assert claim_all(store, wish_next(worker)) == [None]
     assert job_of(store, second).status == JobStatus.QUEUED
+
+
+def test_the_next_of_a_lane_is_what_any_claim_of_it_returns(store: Store) -> None:
+    worker, [job] = register(store), queued(store, at=later(1), priority=3, meta='{"a": 1}')
+    [claimed] = claim_all(store, wish_next(worker))
+    row, [attempt] = job_of(store, job), attempts_of(store, job)
+    assert claimed == Claimed(
+        *(job, "t", "q", BACKEND, "{}", 1, 1, 0, 0, False, 3),
+        *(later(1), later(1), None, '{"a": 1}', ""),
+    )
+    assert isinstance(claimed, Claimed)
+    assert (claimed.started_at.tzinfo, claimed.created_at.tzinfo) == (UTC, UTC)
+    assert (row.status, row.worker_id, row.started_at) == (JobStatus.RUNNING, worker, later(1))
+    assert (attempt.number, attempt.fence, attempt.worker_id) == (1, 1, worker)
+    assert (attempt.backend, attempt.started_at) == (BACKEND, later(1))
+
+
+def test_the_next_of_a_lane_is_for_living_workers(store: Store) -> None:
+    [job] = queued(store)
+    assert claim_all(store, wish_next(uuid4())) == [None]
+    assert job_of(store, job).status == JobStatus.QUEUED
 
 
 def test_the_next_of_a_lane_whose_commit_was_lost_is_its_own(store: Store) -> None:
