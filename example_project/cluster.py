@@ -84,7 +84,12 @@ class Part:
             if self.code is not None or time.monotonic() > end:
                 how = "took too long" if self.code is None else f"ended with {self.code}"
                 raise CannotStart(f"{self.name} {how}:\n{self.said()}")
-            time.sleep(0.05)
+            self.wait(0.05)
+
+    def wait(self, seconds: float) -> None:
+        """Until it ends, or so long."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
 
     def stop(self, number: signal.Signals) -> None:
         """Ask it to end, wait, and leave nothing of it."""
@@ -187,7 +192,7 @@ class Cluster:
             for part, _ in self._parts:
                 if part is not app and part.code is not None:
                     raise CannotStart(f"{part.name} ended with {part.code}:\n{part.said()}")
-            time.sleep(0.1)
+            app.wait(0.1)
         return app.code
 
 

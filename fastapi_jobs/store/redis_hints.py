@@ -185,7 +185,7 @@ class Teller:
             else:
                 self._failures = 0
                 self._redis.found(self)
-                time.sleep(MERGE_SECONDS)
+                self._gather()
         self._disconnect()
 
     def _next(self) -> Hints | None:
@@ -201,6 +201,11 @@ class Teller:
             self._changed.wait_for(lambda: self._untold or self._is_closing)
             hints, self._untold = self._untold, Hints()
             return hints or None
+
+    def _gather(self) -> None:
+        """Let more come, unless this is the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_closing, MERGE_SECONDS)
 
     def _publish(self, hints: Hints) -> None:
         if self._client is None:

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import pytest
 
-from tests.celery.chaos.stage import SLOTS, Stage
+from tests.celery.chaos.stage import BROKER_PATIENCE, SLOTS, Stage
 from tests.faults import ledger
 from tests.faults.view import assert_nothing_lost_or_doubled
 from tests.redis_server import RedisServer
@@ -22,8 +22,8 @@ pytestmark = pytest.mark.slow
 
 COUNT = 500
 OUTAGE_SECONDS = 5.0
-SLOW_SECONDS = 1.0
-"""A request that waited for the broker would take longer than a look at the database by more."""
+SLOW_SECONDS = BROKER_PATIENCE / 3
+"""No request takes that long by itself; one that waits for a silent broker takes longer."""
 
 
 @pytest.fixture
@@ -147,12 +147,13 @@ def judge_requests(stage: Stage, began: float, ended: float) -> None:
     looks = stage.clients.during("GET", began, ended)
     assert len(posts) >= 80
     assert {each.status for each in posts} == {202}
+    # The looks, too: who waits for a broker on the event loop holds up everybody.
     slowest, slowest_look = (max(each.seconds for each in some) for some in (posts, looks))
     stage.notes.append(
         f"slowest of {len(posts)} requests without a broker {slowest:.3f} s, "
         f"of {len(looks)} that want none {slowest_look:.3f} s"
     )
-    assert slowest < SLOW_SECONDS + slowest_look
+    assert max(slowest, slowest_look) < SLOW_SECONDS
 
 
 def judge(stage: Stage) -> None:

@@ -87,7 +87,7 @@ class Clients:
                 append(self._folder, ACCEPTED, job_id)
                 return job_id
             assert answer is None or answer.status_code == 503, answer.text
-            time.sleep(AGAIN_SECONDS)
+            self._hurry.wait(AGAIN_SECONDS)
         raise TimeoutError(f"{key} was not accepted within {LIMIT:g} s")
 
     def _ask(self, method: str, path: str, **more: Any) -> httpx2.Response | None:

@@ -21,6 +21,9 @@ from tests.redis_server import RedisServer
 from tests.servers import PostgresServer, free_port, wait_until
 
 SLOTS = 3
+BROKER_PATIENCE = 30.0
+"""How long everybody waits for a broker that is there and silent, in seconds."""
+
 _FINAL = {status.value for status in FINAL}
 SERVE = ["-m", "uvicorn", "tests.celery.chaos.app:app", "--no-access-log"]
 
@@ -142,5 +145,10 @@ def settings_of(database_url: str, broker_url: str) -> dict[str, Any]:
         "lease_seconds": 3,
         "poll_seconds": 0.2,
         "task_modules": ["tests.celery.chaos.tasks"],
-        "celery": {"broker_url": broker_url, "pool": "prefork", "concurrency": SLOTS},
+        "celery": {
+            "broker_url": broker_url,
+            "pool": "prefork",
+            "concurrency": SLOTS,
+            "options": {"broker_transport_options": {"socket_timeout": BROKER_PATIENCE}},
+        },
     }
