@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from fastapi import FastAPI
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from run import BROWSER_VARIABLE, find_browser
 from tests.admin.serving import Served, Site, Visitor, make_jobs, serving, started
@@ -23,6 +23,7 @@ from tests.servers import wait_until
 
 SIZES = {"desktop": (1280, 850), "phone": (390, 800)}
 LIMIT_MS = 30_000
+expect.set_options(timeout=LIMIT_MS)
 
 
 @pytest.fixture(autouse=True)
