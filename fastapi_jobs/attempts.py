@@ -87,10 +87,6 @@ class Attempts:
             call.sink.flush()
         if report.outcome is AttemptOutcome.RELEASED:
             return await self._release(call)
-        return await self.conclude(call, report)
-
-    async def conclude(self, call: Call, report: Report) -> JobStatus | None:
-        """Write and tell how a function ended. Returns what `carry_out` does."""
         finish = self._judge(call, report)
         status = await self.store.write(FinishAttempt(finish))
         reach("finish")

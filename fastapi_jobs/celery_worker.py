@@ -19,14 +19,12 @@ from uuid import UUID
 
 from celery import Celery, signals
 from celery.exceptions import Reject
-from celery.utils.log import current_process_index
 
 from fastapi_jobs.backends.celery import CeleryBackend, PreforkBackend
 from fastapi_jobs.backends.celery_broker import ALONE, make_celery
 from fastapi_jobs.backends.celery_queues import known_queues, queue_name
 from fastapi_jobs.by_message import run_named
 from fastapi_jobs.celery_control import Revoking
-from fastapi_jobs.celery_overdue import Overdue
 from fastapi_jobs.checks.tasks import load_task_modules
 from fastapi_jobs.conf import Settings
 from fastapi_jobs.current import choose
@@ -244,7 +242,6 @@ class Hosting:
         self._app, self._settings = app, settings
         self._host: Host | None = None
         self._lock = threading.Lock()
-        self._overdue = Overdue(settings)
         self._pipe: tuple[int, int] | None = None
         """Closed by the parent when it stops: its children see that, however it stops."""
 
@@ -290,7 +287,6 @@ class Hosting:
             self._app.conf.worker_concurrency = getattr(sender, "concurrency", None) or 1
         else:
             self._pipe = os.pipe()
-            self._overdue.start()
 
     def _on_ready(self, **_: Any) -> None:
         """A worker without children shows itself before its first message comes."""
@@ -303,10 +299,7 @@ class Hosting:
         read, write = self._pipe
         os.close(write)
         self._host = None
-        index, deadlines = current_process_index(base=0) or 0, self._overdue.deadlines
-        deadlines.clear(index)
-        backend = PreforkBackend(deadlines=deadlines, index=index)
-        host = Host(self._settings, backend, self._served())
+        host = Host(self._settings, PreforkBackend(), self._served())
         try:
             self._start(host)
         except Exception as error:

@@ -14,7 +14,7 @@ FLOORS = {
     8: "__init__ __main__ app cli celery_app _child pytest_plugin",
     7: "api admin background testing observers",
     6: "explaining tasks handle current enqueueing in_session runtime using waiting celery_worker"
-    " celery_consumer celery_control celery_overdue",
+    " celery_consumer celery_control",
     5: "attempts claiming making_way dispatcher hearing relay by_hand by_message worker checks"
     " lifecycle_log",
     4: "backends",

@@ -2,19 +2,12 @@
 
 import asyncio
 
-from fastapi_jobs.backends.deadlines import Deadlines
 from fastapi_jobs.backends.event_loop import AsyncioBackend
 from fastapi_jobs.backends.make import CELERY
 from fastapi_jobs.backends.threads import CallThreads
 from fastapi_jobs.conf import Settings
 from fastapi_jobs.runner import Call, Report, timed_out_report
 from fastapi_jobs.status import AttemptOutcome
-
-GRACE_SECONDS = 2.0
-"""How long after a timeout this process may take to notice, before its parent ends it."""
-
-DYING_SECONDS = 60.0
-"""How long it may take to write the end of a job whose function still runs, and to end itself."""
 
 
 class CeleryBackend(AsyncioBackend):
@@ -30,17 +23,13 @@ class CeleryBackend(AsyncioBackend):
 
 class PreforkBackend(CeleryBackend):
     """One job at a time in a process that may die of it: a `def` task is stopped by writing its
-    end and ending the process, and with it the function. Where that keeps the GIL, the parent does
-    it, which sees the deadline among `deadlines` under the `index` of this process.
+    end and ending the process, and with it the function.
     """
 
     stops_sync = True
 
-    def __init__(
-        self, slots: int = 1, *, deadlines: Deadlines | None = None, index: int = 0
-    ) -> None:
+    def __init__(self, slots: int = 1) -> None:
         super().__init__(slots)
-        self._deadlines, self._index = deadlines, index
         self._running: dict[Call, asyncio.Future[Report]] = {}
         self._calls: CallThreads | None = None
 
@@ -57,21 +46,12 @@ class PreforkBackend(CeleryBackend):
         if call.timeout is not None:
             report = timed_out_report(call)
             timer = over.get_loop().call_later(call.timeout, self._give_up, call, report)
-            self._must_end(call, call.timeout + GRACE_SECONDS)
         try:
             return await over
         finally:
             del self._running[call]
             if timer is not None:
                 timer.cancel()
-            if self.is_doomed:
-                self._must_end(call, DYING_SECONDS)
-            elif self._deadlines is not None:
-                self._deadlines.clear(self._index)
-
-    def _must_end(self, call: Call, seconds: float) -> None:
-        if self._deadlines is not None:
-            self._deadlines.set(self._index, call.claimed.id, call.claimed.fence, seconds)
 
     def cancel(self, call: Call) -> None:
         """End an `async def` task where it awaits, a `def` task with its process."""

@@ -2,8 +2,6 @@
 
 import asyncio
 import os
-import re
-import sqlite3
 import time
 from pathlib import Path
 
@@ -61,27 +59,6 @@ async def slow_letter(file: str, name: str, seconds: float) -> None:
 def enqueues(ctx: JobContext = Depends()) -> str:
     """Enqueues another one from inside a worker."""
     return str(add.using(metadata={"of": str(ctx.job_id)}).enqueue_sync(1, 2).id)
-
-
-@task(timeout=1)
-def keep_the_gil(note_to: str, database: str = "") -> None:
-    """Never ends, and lets no other thread of its process run; if told so, in a transaction."""
-    note(note_to, str(os.getpid()))
-    if database:
-        sqlite3.connect(database).execute("BEGIN IMMEDIATE")
-    backtrack()
-
-
-@task(timeout=8)
-def keep_the_gil_longer(note_to: str) -> None:
-    """The same, with time to do something about it."""
-    note(note_to, str(os.getpid()))
-    backtrack()
-
-
-def backtrack() -> None:
-    """Years in C."""
-    re.match(r"(a+)+$", "a" * 64 + "b")
 
 
 def runs(file: Path) -> int:
