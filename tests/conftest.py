@@ -11,6 +11,7 @@ import pytest
 
 from fastapi_jobs import heap
 from fastapi_jobs.backends.threads import CALL_THREADS
+from fastapi_jobs.current import runtimes
 from run import POSTGRES_BIN_VARIABLE
 from tests.rabbit_server import RabbitServer, find_rabbit
 from tests.redis_server import RedisServer, find_redis
@@ -30,6 +31,18 @@ def nothing_left_behind() -> Iterator[None]:
     except TimeoutError:
         left = ", ".join(leftovers())
         pytest.fail(f"This test left behind: {left}. Shut its FastAPIJobs or backend down.")
+
+
+@pytest.fixture(autouse=True)
+def no_app_outlives_its_test() -> Iterator[None]:
+    """FastAPI's caches keep endpoints of earlier tests' apps: one that was never opened would make
+    others ambiguous.
+    """
+    earlier = runtimes()
+    yield
+    for each in runtimes():
+        if not each.has_opened and each not in earlier:
+            each.is_closed = True
 
 
 def leftovers() -> list[str]:
