@@ -7,11 +7,11 @@ from contextvars import ContextVar, Token
 from fastapi_jobs.errors import NoCurrentApp
 from fastapi_jobs.runtime import Runtime
 
-_runtimes: "list[weakref.ref[Runtime]]" = []
-_chosen: ContextVar["weakref.ref[Runtime] | None"] = ContextVar(
-    "fastapi_jobs_runtime", default=None
-)
+Chosen = tuple["weakref.ref[Runtime]", ...]
 
+_runtimes: "list[weakref.ref[Runtime]]" = []
+_chosen: ContextVar[Chosen] = ContextVar("fastapi_jobs_runtime", default=())
+"""The latest first: when it is closed, the one before it is meant again."""
 
 _listeners: list[Callable[[Runtime], None]] = []
 _preferred: "weakref.ref[Runtime] | None" = None
@@ -42,12 +42,17 @@ def prefer(runtime: Runtime | None) -> None:
     _preferred = None if runtime is None else weakref.ref(runtime)
 
 
-def choose(runtime: Runtime) -> "Token[weakref.ref[Runtime] | None]":
-    """Make `runtime` the current one of this context."""
-    return _chosen.set(weakref.ref(runtime))
+def choose(runtime: Runtime) -> Token[Chosen]:
+    """Make `runtime` the current one of this context, until it is closed."""
+    earlier = [each for each in _chosen.get() if _is_open(each()) and each() is not runtime]
+    return _chosen.set((weakref.ref(runtime), *earlier))
 
 
-def unchoose(token: "Token[weakref.ref[Runtime] | None]") -> None:
+def _is_open(runtime: Runtime | None) -> bool:
+    return runtime is not None and not runtime.is_closed
+
+
+def unchoose(token: Token[Chosen]) -> None:
     """Undo `choose`."""
     _chosen.reset(token)
 
@@ -59,8 +64,9 @@ def current_runtime() -> Runtime:
         NoCurrentApp: there is none, or there are several and none is chosen.
     """
     closed = None
-    for reference in (_chosen.get(), _preferred):
-        runtime = None if reference is None else reference()
+    preferred: Chosen = () if _preferred is None else (_preferred,)
+    for reference in _chosen.get() + preferred:
+        runtime = reference()
         if runtime is not None and not runtime.is_closed:
             return runtime
         closed = closed or runtime

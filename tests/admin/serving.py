@@ -14,6 +14,7 @@ from httpx2 import ASGITransport, AsyncClient, Client, Response
 
 from fastapi_jobs import FastAPIJobs
 from fastapi_jobs.admin.login import COOKIE
+from fastapi_jobs.current import choose
 from tests.servers import free_port, wait_until
 
 T = TypeVar("T")
@@ -105,8 +106,13 @@ class Served:
     """How many are served now: their threads belong to nobody's test."""
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do something on the app's event loop, such as `jobs.enqueue_many([...])`."""
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(60)
+        """Do something on the app's event loop, such as `task.enqueue()`."""
+
+        async def chosen() -> T:
+            choose(self.jobs.runtime)
+            return await work
+
+        return asyncio.run_coroutine_threadsafe(chosen(), self.loop).result(60)
 
     def cookie_of(self, role: str) -> dict[str, Any]:
         """The session of a user of this role, for a browser."""

@@ -14,6 +14,7 @@ from fastapi.testclient import TestClient
 from httpx2 import ASGITransport, AsyncClient
 from starlette.types import Receive, Scope, Send
 
+from fastapi_jobs import FastAPIJobs
 from fastapi_jobs.current import current_runtime
 from fastapi_jobs.errors import NoCurrentApp
 from tests.api.conftest import finished, make_jobs, serve
@@ -313,6 +314,21 @@ async def test_of_two_the_router_knows_its_own(tmp_path: Path) -> None:
         assert (await client.get("/two")).json()["items"] == []
         with pytest.raises(NoCurrentApp):
             await asyncio.create_task(_enqueue_somewhere(), context=Context())
+
+
+async def test_after_another_has_closed_the_one_before_is_meant_again(tmp_path: Path) -> None:
+    def named(name: str) -> FastAPIJobs:
+        return make_jobs(f"sqlite:///{tmp_path}/{name}.db", name=name, dispatch=False)
+
+    bystander = named("bystander")
+    async with named("outer") as outer:
+        async with named("inner") as inner:
+            assert current_runtime() is inner.runtime
+        assert current_runtime() is outer.runtime
+        with named("script") as script:
+            assert current_runtime() is script.runtime
+        assert current_runtime() is outer.runtime
+    assert current_runtime() is bystander.runtime
 
 
 async def test_on_a_real_server(database_url: str) -> None:
