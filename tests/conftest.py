@@ -1,6 +1,7 @@
 """Fixtures for every test: fresh databases on real servers, and a look at what was left behind."""
 
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -18,6 +19,10 @@ from tests.redis_server import RedisServer, find_redis
 from tests.servers import PostgresServer, find_postgres, wait_until
 
 GRACE = 5.0
+
+# A shell makes what it starts in the background deaf to Ctrl-C, and so whatever the tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 heap._frozen = True  # a frozen heap keeps the apps of the tests before it; see test_heap.py
 
