@@ -29,11 +29,11 @@ STALL = 2 * LEASE
 def test_a_stalled_process_wakes_up_to_find_its_jobs_taken(
     launch: Launcher, view: View, folder: Path
 ) -> None:
-    other = launch.worker(**SHORT)
     stalled = launch.server(**SHORT)
     [first] = [key for key, row in view.workers().items() if row.pid == stalled.pid]
     mine = stalled.enqueue_all(5, "wait_for_go")
     wait_for_begun(folder, mine)
+    other = launch.worker(**SHORT)
     stalled.send(signal.SIGSTOP)
 
     def is_rescued() -> bool:
