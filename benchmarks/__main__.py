@@ -8,6 +8,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from benchmarks import (
+    admin_site,
     celery_concurrency,
     celery_throughput,
     celery_times,
@@ -27,6 +28,7 @@ FIGURES: dict[str, Callable[[Bench], list[Row]]] = {
     "latency": latency.rows,
     "memory": memory.rows,
     "lists": lists.rows,
+    "admin": admin_site.rows,
     "process": process_calls.rows,
     "import": importing.rows,
     "celery-concurrency": celery_concurrency.rows,

@@ -28,20 +28,22 @@ COLUMNS = (
 )
 
 
-def job_id(number: int) -> UUID:
+def job_id(number: int, begin: datetime = BEGIN, step: timedelta = STEP) -> UUID:
     """The id of the row of this number, in the order of creation."""
     from fastapi_jobs.clock import first_uuid7
 
-    return UUID(int=first_uuid7(BEGIN + number * STEP).int + number)
+    return UUID(int=first_uuid7(begin + number * step).int + number)
 
 
-def job_rows(count: int) -> Iterator[tuple[Any, ...]]:
+def job_rows(
+    count: int, begin: datetime = BEGIN, step: timedelta = STEP
+) -> Iterator[tuple[Any, ...]]:
     """All rows: the ten oldest failed, with a task, queue, owner and tag that nobody else has."""
     for number in range(count):
         rare = number < RARE
-        created = BEGIN + number * STEP
+        created = begin + number * step
         yield (
-            job_id(number),
+            job_id(number, begin, step),
             "app.rare" if rare else f"app.task_{number % 5}",
             "rare" if rare else f"queue_{number % 3}",
             "",
@@ -56,7 +58,10 @@ def job_rows(count: int) -> Iterator[tuple[Any, ...]]:
         )
 
 
-def fill_sqlite(store: "Store", count: int) -> None:
+Rows = Callable[[int], Iterator[tuple[Any, ...]]]
+
+
+def fill_sqlite(store: "Store", count: int, rows: Rows | None = None) -> None:
     """Straight into the tables, a transaction for each 50,000 rows."""
     database = store.database
     connection = database.writing.connect()
@@ -73,7 +78,7 @@ def fill_sqlite(store: "Store", count: int) -> None:
         cursor.execute("COMMIT")
         batch.clear()
 
-    for row in job_rows(count):
+    for row in (rows or job_rows)(count):
         times = [database.encode_time(each) for each in row[13:16]]
         batch.append((row[0].hex, *row[1:13], *times, *row[16:]))
         if len(batch) == 50_000:
@@ -83,17 +88,18 @@ def fill_sqlite(store: "Store", count: int) -> None:
     connection.close()
 
 
-def fill_postgresql(store: "Store", count: int) -> None:
+def fill_postgresql(store: "Store", count: int, rows: Rows | None = None) -> None:
     """By COPY; then what autovacuum would do within a minute."""
     import psycopg
 
+    rows = rows or job_rows
     url = store.database.url.render_as_string(hide_password=False).replace("+psycopg", "")
     with psycopg.connect(url, autocommit=True) as connection, connection.cursor() as cursor:
         with cursor.copy(f"COPY fastapi_jobs_jobs ({', '.join(COLUMNS)}) FROM STDIN") as copy:
-            for row in job_rows(count):
+            for row in rows(count):
                 copy.write_row(row)
         with cursor.copy("COPY fastapi_jobs_tags (tag, job_id) FROM STDIN") as copy:
-            for row in job_rows(count):
+            for row in rows(count):
                 copy.write_row((row[-1][2:-2], row[0]))
         cursor.execute("VACUUM ANALYZE fastapi_jobs_jobs")
         cursor.execute("VACUUM ANALYZE fastapi_jobs_tags")
