@@ -92,11 +92,11 @@ def measure(url: str, count: int, begin: str, samples: int) -> Raw:
     """The first overview of a fresh process, then each address; and what exports take."""
     from fastapi_jobs.admin import shared
 
+    # Each look is made anew: nothing is kept for other tabs.
+    shared.KEPT_SECONDS = shared.REST = 0
     since = datetime.fromisoformat(begin)
     with opened(url) as client:
         cold = timed(client, "/overview")
-        # Each look is made anew: nothing is kept for other tabs.
-        shared.KEPT_SECONDS = shared.REST = 0
         found: dict[str, dict[str, list[float]]] = {
             figure: {
                 name: [timed(client, address) for _ in range(samples)]

@@ -89,11 +89,11 @@ def recent_ends(
             if row.task:
                 tasks[row.task][status] += row.ended
             elif row.queue:
-                found.queues.setdefault(row.queue, Counter())[row.minute] += row.ended
-            else:
-                minutes[row.minute][status] += row.ended
-        for edge in connection.execute(_edge(status, cap)).scalars():
-            found.covers_since = max(found.covers_since, edge)
+                found.queues.setdefault(row.queue, Counter())[row.moment] += row.ended
+            elif row.is_edge and row.ended == cap:
+                found.covers_since = max(found.covers_since, row.moment)
+            elif not row.is_edge:
+                minutes[row.moment][status] += row.ended
     found.minutes = dict(sorted(minutes.items()))
     for name, ended in sorted(tasks.items()):
         good, bad, cancelled = (ended[each] for each in _COUNTED)
@@ -113,29 +113,35 @@ def _ends(
     lines_since: datetime | None,
     cap: int,
 ) -> CompoundSelect[Any]:
-    """One walk, counted by minute, by task, and by queue and minute."""
+    """One walk, counted by minute, by task, and by queue and minute; and how far it went: how many
+    jobs there were, and when the oldest of them was made.
+    """
     newest = (
-        select(jobs.c.task, jobs.c.queue, jobs.c.finished_at)
+        select(jobs.c.task, jobs.c.queue, jobs.c.finished_at, jobs.c.created_at)
         .where(is_listed_as(status))
         .order_by(jobs.c.id.desc())
         .limit(literal_column(str(cap)))
-        .subquery()
+        .cte("newest")
     )
     columns = (newest.c.task, newest.c.queue, newest.c.finished_at)
-    minute = _minute(connection, newest.c.finished_at).label("minute")
+    minute = _minute(connection, newest.c.finished_at).label("moment")
     ended = select(*columns, minute).where(newest.c.finished_at >= since).cte("ended")
     none: ColumnElement[str] = literal_column("''")
+    yes: ColumnElement[int] = literal_column("1")
+    no: ColumnElement[int] = literal_column("0")
     count = func.count().label("ended")
+    edge = func.min(newest.c.created_at, type_=newest.c.created_at.type)
     counts = [
-        select(none.label("task"), none.label("queue"), ended.c.minute, count).group_by(
-            ended.c.minute
-        ),
-        select(ended.c.task, none, null(), count).group_by(ended.c.task),
+        select(
+            *(none.label("task"), none.label("queue"), no.label("is_edge")), ended.c.moment, count
+        ).group_by(ended.c.moment),
+        select(ended.c.task, none, no, null(), count).group_by(ended.c.task),
+        select(none, none, yes, edge, count),
     ]
     if lines_since is not None:
-        lines = select(none, ended.c.queue, ended.c.minute, count)
+        lines = select(none, ended.c.queue, no, ended.c.moment, count)
         lines = lines.where(ended.c.finished_at >= lines_since)
-        counts.append(lines.group_by(ended.c.queue, ended.c.minute))
+        counts.append(lines.group_by(ended.c.queue, ended.c.moment))
     return union_all(*counts)
 
 
@@ -144,12 +150,6 @@ def _minute(connection: Connection, moment: ColumnElement[datetime]) -> ColumnEl
         text = func.substr(moment, literal_column("1"), literal_column("16"))
         return type_coerce(text.concat(literal_column("':00.000000'")), moment.type)
     return func.date_trunc(literal_column("'minute'"), moment, type_=moment.type)
-
-
-def _edge(status: JobStatus, cap: int) -> Select[Any]:
-    """When the oldest of the newest `cap` jobs was made; no row where there are fewer."""
-    newest = select(jobs.c.created_at).where(is_listed_as(status)).order_by(jobs.c.id.desc())
-    return newest.offset(literal_column(str(cap - 1))).limit(literal_column("1"))
 
 
 def _timed(tasks: Mapping[str, TaskEnds]) -> list[str]:
