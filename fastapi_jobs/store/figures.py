@@ -25,8 +25,10 @@ from fastapi_jobs.status import FINAL, JobStatus
 from fastapi_jobs.store.queries import ERROR_IN_LISTS
 from fastapi_jobs.store.tables import IS_RUNNING, is_kept_as, is_listed_as, jobs, running
 
-RECENT_CAP = 20_000
-"""How many of the newest jobs of each final status are looked at."""
+RECENT_CAPS = {JobStatus.SUCCEEDED: 20_000, JobStatus.FAILED: 10_000, JobStatus.CANCELLED: 10_000}
+"""How many of the newest jobs of each final status are looked at. Those that did not succeed lie
+scattered among the others: each costs a page.
+"""
 
 TIMED_TASKS = 50
 """Of so many tasks at most the times are told: of those that failed most, then ran most."""
@@ -74,17 +76,18 @@ def recent_ends(
     *,
     since: datetime,
     lines_since: datetime | None = None,
-    cap: int = RECENT_CAP,
+    caps: Mapping[JobStatus, int] = RECENT_CAPS,
 ) -> RecentEnds:
-    """What ended since then, among the newest `cap` jobs of each final status.
+    """What ended since then, among the newest jobs of each final status, so many as `caps` says.
 
-    Jobs are found in the order in which they were made: one that waited while `cap` younger ones
+    Jobs are found in the order in which they were made: one that waited while so many younger ones
     ended as it did is not found. Without `lines_since` nothing is told of queues.
     """
     found = RecentEnds(since)
     minutes: dict[datetime, Counter[JobStatus]] = defaultdict(Counter)
     tasks: dict[str, Counter[JobStatus]] = defaultdict(Counter)
     for status in sorted(FINAL):
+        cap = caps[status]
         for row in connection.execute(_ends(connection, status, since, lines_since, cap)):
             if row.task:
                 tasks[row.task][status] += row.ended

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import event
 
 from fastapi_jobs.clock import first_uuid7
-from fastapi_jobs.status import JobStatus
+from fastapi_jobs.status import FINAL, JobStatus
 from fastapi_jobs.store import figures
 from fastapi_jobs.store.figures import RecentEnds, recent_ends, running_now
 from fastapi_jobs.store.finish import ReleaseJobs
@@ -58,8 +58,10 @@ def run(store: Store, worker: UUID, waited: Sequence[float], ran: Sequence[float
         store.write_sync(finish_of(claimed, at=later(start + seconds)))
 
 
-def ends(store: Store, since: float = -60, **options: Any) -> RecentEnds:
-    """What ended since so many seconds after NOW."""
+def ends(store: Store, since: float = -60, cap: int | None = None, **options: Any) -> RecentEnds:
+    """What ended since so many seconds after NOW, among the newest `cap` of each status."""
+    if cap is not None:
+        options["caps"] = dict.fromkeys(FINAL, cap)
     return store.read_sync(recent_ends, since=later(since), **options)
 
 
