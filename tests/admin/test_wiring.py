@@ -9,49 +9,19 @@ from typing import Any
 import pytest
 from fastapi import FastAPI, Request
 from httpx2 import ASGITransport, Response
-from sqladmin import Admin, ModelView
+from sqladmin import Admin
 from sqladmin.authentication import AuthenticationBackend
 from sqlalchemy import create_engine
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.responses import RedirectResponse
 
 from fastapi_jobs import Action, FastAPIJobs
 from fastapi_jobs.errors import InvalidOption, SettingsError
+from tests.admin.host import HostLogin, ParcelAdmin, host_admin
 from tests.admin.serving import PASSWORD, Site, Visitor, make_jobs, started
 from tests.admin.walking import ways
 
 LINK = re.compile(r'\b(?:href|src|action)="([^"]*)"')
-
-
-class Base(DeclarativeBase):
-    pass
-
-
-class Parcel(Base):
-    __tablename__ = "parcel"
-    id: Mapped[int] = mapped_column(primary_key=True)
-
-
-class ParcelAdmin(ModelView, model=Parcel):
-    """A page of the host's own."""
-
-
-class HostLogin(AuthenticationBackend):
-    """A login as hosts have it, with a session of the same name as others have."""
-
-    async def login(self, request: Request) -> bool:
-        form = await request.form()
-        if form["password"] == PASSWORD:
-            request.session["user_id"] = str(form["username"])
-        return form["password"] == PASSWORD
-
-    async def logout(self, request: Request) -> bool:
-        request.session.clear()
-        return True
-
-    async def authenticate(self, request: Request) -> bool:
-        return "user_id" in request.session
 
 
 def links_of(answer: Response) -> set[str]:
@@ -162,15 +132,6 @@ async def test_beside_another_sqladmin(sqlite_url: str) -> None:
         assert "jobs-admin" not in page.text
         assert 'href="http://test/admin/parcel/list"' in page.text
     engine.dispose()
-
-
-def host_admin(app: FastAPI, login: AuthenticationBackend | None) -> Admin:
-    """The host's own SQLAdmin."""
-    admin = Admin(
-        app, create_engine("sqlite://"), title="Of the host", authentication_backend=login
-    )
-    admin.add_view(ParcelAdmin)
-    return admin
 
 
 @asynccontextmanager
