@@ -21,6 +21,7 @@ from fastapi_jobs.process_identity import is_dead, this_process
 from fastapi_jobs.registry import registry
 from fastapi_jobs.status import JobStatus
 from fastapi_jobs.store import Store
+from fastapi_jobs.store.audit import PruneAudit
 from fastapi_jobs.store.finish import ReleaseJobs
 from fastapi_jobs.store.moves import Prune, PruneIdempotency
 from fastapi_jobs.store.rescue import CrashRules, Rescued, RescueOrphans, RescueWorker
@@ -255,12 +256,16 @@ class Worker:
             JobStatus.CANCELLED: self._settings.retention.cancelled,
         }
         for status, age in kept.items():
-            if age is None:
-                continue
-            for _ in range(PRUNE_BATCHES):
-                if not self._store.write_sync(Prune(status, self._now() - age)):
-                    break
+            if age is not None:
+                self._prune_all(Prune(status, self._now() - age))
+        if self._settings.retention.audit is not None:
+            self._prune_all(PruneAudit(self._now() - self._settings.retention.audit))
         self._store.write_sync(PruneIdempotency(self._now()))
+
+    def _prune_all(self, batch: Prune | PruneAudit) -> None:
+        for _ in range(PRUNE_BATCHES):
+            if not self._store.write_sync(batch):
+                return
 
     def stop(self) -> None:
         """End the heartbeat and remove the row, unless jobs are left that others must rescue."""

@@ -89,11 +89,12 @@ class CelerySettings(Table):
 
 
 class RetentionSettings(Table):
-    """How long finished jobs are kept; None is for ever."""
+    """How long finished jobs and the entries of the audit are kept; None is for ever."""
 
     succeeded: Kept
     failed: Kept
     cancelled: Kept
+    audit: Kept
 
 
 class AdminUser(Table):

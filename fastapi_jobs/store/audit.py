@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TypeVar
 
-from sqlalchemy import Connection, literal_column, select
+from sqlalchemy import Connection, delete, literal_column, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from fastapi_jobs.clock import first_uuid7
 from fastapi_jobs.models import AuditRecord
 from fastapi_jobs.store.queries import make_cursor, read_cursor
 from fastapi_jobs.store.tables import audit, loaded, values
@@ -55,6 +57,20 @@ def _write(tx: Transaction, entry: AuditRecord) -> None:
     insert = sqlite.insert if tx.sqlite else postgresql.insert
     # A repetition finds the entry of the try before it.
     tx.execute(insert(audit).values(entry.model_dump()).on_conflict_do_nothing())
+
+
+@dataclass(slots=True)
+class PruneAudit(Operation[int]):
+    """Delete up to `limit` of the oldest entries that were written before `before`."""
+
+    before: datetime
+    limit: int = 500
+
+    def apply_one(self, tx: Transaction) -> int:
+        # Ids begin with the time: a walk along the primary key, which ends at the first that stays.
+        old = select(audit.c.id).where(audit.c.id < first_uuid7(self.before)).order_by(audit.c.id)
+        some = old.limit(literal_column(str(self.limit)))
+        return tx.execute(delete(audit).where(audit.c.id.in_(some))).rowcount
 
 
 @dataclass(frozen=True, slots=True)

@@ -222,7 +222,7 @@ def test_a_table_cannot_come_from_a_secret_file(problems: Problems) -> None:
         (
             {"retention": {"lost": 3}},
             "retention.lost (FastAPIJobs(retention=…)): there is no such setting. "
-            "Known in retention: succeeded, failed, cancelled.",
+            "Known in retention: succeeded, failed, cancelled, audit.",
         ),
         (
             {"queues": {"mail": {"max_runing": 3}}},

@@ -131,6 +131,7 @@ def nested(key: str, value: object) -> dict[str, Any]:
         ("celery.options", 3, "3", "must be a table. Write [default.fastapi_jobs.celery.options]."),
         ("retention.succeeded", "7w", '"7w"', TIME),
         ("retention.failed", True, "true", TIME),
+        ("retention.audit", "a year", '"a year"', TIME),
         ("retention.cancelled", "9" * 30 + "d", f'"{"9" * 30}d"', TIME),
         ("admin.enabled", [], "[]", FLAG),
         ("admin.session_seconds", 0, "0", SECONDS),

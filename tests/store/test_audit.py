@@ -6,10 +6,11 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import event
 
+from fastapi_jobs.clock import first_uuid7
 from fastapi_jobs.errors import IllegalMove, InvalidCursor, JobNotFound
 from fastapi_jobs.models import AuditRecord
 from fastapi_jobs.status import JobStatus
-from fastapi_jobs.store.audit import Audit, Audited, list_audit
+from fastapi_jobs.store.audit import Audit, Audited, PruneAudit, list_audit
 from fastapi_jobs.store.insert import InsertJobs
 from fastapi_jobs.store.many import CancelJobs, Changed
 from fastapi_jobs.store.moves import RequestCancel, RetryJob
@@ -21,6 +22,7 @@ from tests.store.driving import (
     apply_lost,
     claim_operation,
     job_of,
+    later,
     new_job,
     queued,
     register,
@@ -160,3 +162,14 @@ def test_no_page_scans(store: Store) -> None:
         else:
             assert "Sort" not in plan, plan
             assert "TEMP B-TREE" not in plan, plan
+
+
+def test_old_entries_go_the_oldest_first(store: Store) -> None:
+    for second in range(5):
+        made = first_uuid7(later(second))
+        store.write_sync(Audit(entry(str(second), id=made)))
+    assert store.write_sync(PruneAudit(later(3), limit=2)) == 2
+    assert [each.who for each in entries(store)] == ["4", "3", "2"]
+    assert store.write_sync(PruneAudit(later(3), limit=2)) == 1
+    assert store.write_sync(PruneAudit(later(3), limit=2)) == 0
+    assert [each.who for each in entries(store)] == ["4", "3"]
