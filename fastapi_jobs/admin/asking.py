@@ -9,6 +9,7 @@ from uuid import UUID
 
 from starlette.datastructures import ImmutableMultiDict
 
+from fastapi_jobs.admin.redaction import secret_parameters
 from fastapi_jobs.clock import uuid7
 from fastapi_jobs.errors import InvalidCursor, did_you_mean
 from fastapi_jobs.listing import LEAST_DIGITS, MOST_TEXT, JobFilter
@@ -197,7 +198,7 @@ def written(when: datetime) -> str:
 
 def _searchable() -> list[str]:
     """The tasks without secret arguments: by searching, one could find out any of them."""
-    return sorted(name for name, each in registry.items() if not each.options.secret)
+    return sorted(name for name in registry if not secret_parameters(name))
 
 
 def _is_backwards(which: JobFilter) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic_core import from_json, to_json
 from starlette.concurrency import run_in_threadpool
 
-from fastapi_jobs.admin.redaction import shown_arguments
+from fastapi_jobs.admin.redaction import shown_arguments, shown_result
 from fastapi_jobs.listing import JobFilter
 from fastapi_jobs.models import JobRecord
 from fastapi_jobs.store.export import export
@@ -20,7 +20,7 @@ COLUMNS = (
     *("started_at", "finished_at", "owner", "tags", "progress", "error", "reason"),
     *("args", "result"),
 )
-"""Secret arguments are hidden as on the pages."""
+"""Secret arguments and results are hidden as on the pages."""
 
 FROM_JSON = ("tags", "progress", "result")
 CHUNK = 50
@@ -62,6 +62,7 @@ async def written(
 
 def _values(record: JobRecord) -> Mapping[str, Any]:
     found: dict[str, Any] = {name: getattr(record, name) for name in COLUMNS}
+    found["result"] = shown_result(record.task, record.result)
     for name in FROM_JSON:
         found[name] = None if found[name] is None else from_json(found[name])
     found["args"] = shown_arguments(record.task, record.args)

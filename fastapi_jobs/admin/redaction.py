@@ -1,4 +1,4 @@
-"""What leaves the server of a job's arguments: nothing that its task calls secret."""
+"""What leaves the server of a job's arguments and result: nothing that its task calls secret."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -7,6 +7,7 @@ from pydantic_core import from_json, to_json
 from starlette.concurrency import run_in_threadpool
 
 from fastapi_jobs.registry import registry
+from fastapi_jobs.serialization.arguments import RESULT
 
 HIDDEN = "•••"
 """What stands for a secret value."""
@@ -16,9 +17,23 @@ QUICK = 100_000
 
 
 def secrets_of(task: str) -> Collection[str] | None:
-    """The secret parameters of a task; None where it is not known here, and so anything may be."""
+    """The secret parameters of a task, and "return" where its result is secret too; None where the
+    task is not known here, and so anything may be.
+    """
     definition = registry.get(task)
     return None if definition is None else definition.options.secret
+
+
+def secret_parameters(task: str) -> Collection[str]:
+    """The secret parameters alone."""
+    return [each for each in secrets_of(task) or () if each != RESULT]
+
+
+def shown_result(task: str, result: str | None) -> str | None:
+    """The stored result, JSON, as it may be shown."""
+    secrets = secrets_of(task)
+    is_secret = secrets is None or RESULT in secrets
+    return f'"{HIDDEN}"' if result is not None and is_secret else result
 
 
 def shown_arguments(task: str, args: str) -> Any:

@@ -15,6 +15,9 @@ from .fields import BASE64, UNUSABLE, ExactFields, Field, Unfaithful, why_unusab
 from .signature import Parameter, read_parameters
 from .wording import Problem
 
+RESULT = "return"
+"""What a task returns, among the names of its secrets; no parameter can have this name."""
+
 
 class ArgumentsCodec:
     """Turns calls of one task into JSON text and back; made once, from its function.
@@ -185,8 +188,10 @@ class ArgumentsCodec:
 
 def _known(task: str, secret: Collection[str], names: Sequence[str]) -> frozenset[str]:
     for one in secret:
-        if one not in names:
-            problem = f"the task takes no parameter {one!r}.{did_you_mean(one, names)}"
+        if one not in (*names, RESULT):
+            hint = did_you_mean(one, [*names, RESULT])
+            names_its_result = f"and what it returns is named {RESULT!r}"
+            problem = f"the task takes no parameter {one!r}, {names_its_result}.{hint}"
             raise TaskDefinitionError(task, "secret", problem)
     return frozenset(secret)
 

@@ -46,6 +46,11 @@ async def log_in(user: str, password: Annotated[str, StringConstraints(min_lengt
     return user
 
 
+@task(secret=["return"])
+async def make_key(name: str) -> dict[str, str]:
+    return {"key": f"of {name}, and secret"}
+
+
 @task
 async def everything(
     needed: str,

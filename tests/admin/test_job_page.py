@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from fastapi_jobs import task
-from fastapi_jobs.admin.redaction import HIDDEN, shown_arguments
+from fastapi_jobs.admin.redaction import HIDDEN, shown_arguments, shown_result
 from fastapi_jobs.registry import registry
 from fastapi_jobs.status import JobStatus
 from tests.admin import job_tasks as tasks
@@ -138,6 +138,25 @@ async def test_secret_arguments_never_leave_the_server(
     assert SECRET not in caplog.text
 
 
+async def test_secret_results_never_leave_the_server(site: Site, visitor: Visitor) -> None:
+    job = await tasks.make_key.using(app=site.jobs).enqueue("anna")
+    assert await job.result(LONG) == {"key": "of anna, and secret"}
+    page = await visitor.get(f"/jobs/{job.id}")
+    assert (HIDDEN in page.text, "anna" in page.text, "and secret" in page.text) == (
+        True,
+        True,
+        False,
+    )
+    assert (await visitor.get(f"/jobs/{job.id}/files/result")).text == f'"{HIDDEN}"'
+    for name in ("csv", "jsonl"):
+        text = (await visitor.get(f"/jobs/export.{name}")).text
+        assert "anna" in text
+        assert "and secret" not in text
+    clone = await visitor.get(f"/jobs/{job.id}/clone")
+    assert HIDDEN not in clone.text
+    assert "anna" in (await visitor.get("/jobs", params={"q": "anna", "in": "args"})).text
+
+
 async def test_a_copy_keeps_the_secret_that_nobody_saw(site: Site, visitor: Visitor) -> None:
     job = await tasks.log_in.using(app=site.jobs).enqueue("anna", SECRET)
     edited = json.dumps({"user": "bert", "password": HIDDEN})
@@ -162,6 +181,8 @@ async def test_of_an_unknown_task_no_argument_is_shown(site: Site, visitor: Visi
     assert "does not know the task" in page
     assert f"/jobs/{job.id}/clone" not in page
     assert shown_arguments("gone.with_secrets", '{"key":"x"}') == {"key": HIDDEN}
+    assert shown_result("gone.with_secrets", '"x"') == f'"{HIDDEN}"'
+    assert shown_result("gone.with_secrets", None) is None
     answer = await visitor.get(f"/jobs/{job.id}/clone")
     assert answer.status_code == 303
 

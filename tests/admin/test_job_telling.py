@@ -151,5 +151,6 @@ def test_secret_names_parameters() -> None:
         async def wrong(password: str) -> None: ...
 
     assert "secret" in str(refused.value)
+    assert "and what it returns is named 'return'" in str(refused.value)
     with pytest.raises(TaskDefinitionError, match="names of parameters"):
         task(secret="password")(tasks.add.definition.function)

@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from fastapi_jobs.admin.redaction import read_text, secrets_of
+from fastapi_jobs.admin.redaction import read_text, secrets_of, shown_result
 from fastapi_jobs.admin.showing import LONGEST, progress_of
 from fastapi_jobs.admin.timeline import WIDTH, timeline
 from fastapi_jobs.admin.tracebacks import parts_of
@@ -170,19 +170,19 @@ class JobPage(OneJob):
 async def _told(view: JobView) -> Mapping[str, Any]:
     """The texts of a job, each short enough for a page."""
     job, shown = view.job, view.shown
-    arguments = await read_text(job.task, job.args)
+    arguments, result = await read_text(job.task, job.args), shown_result(job.task, job.result)
     trace = shown.traceback if shown is not None else None
     error = (shown.error if shown is not None else None) or job.error
     return {
         "arguments": arguments[:LONGEST],
         "arguments_left": len(arguments) - LONGEST,
         "is_known": secrets_of(job.task) is not None,
-        "result_left": len(job.result or "") - LONGEST,
+        "result": (result or "")[:LONGEST],
+        "result_left": len(result or "") - LONGEST,
         "error": cut(error, LONGEST) if error else None,
         "trace": parts_of(cut(trace, LONGEST)) if trace else [],
         "trace_left": len(trace or "") - LONGEST,
         "lines": [logged_line(each) for each in view.logs],
         "progress": progress_of(job.progress),
         "tags": from_json(job.tags) if job.tags else [],
-        "longest": LONGEST,
     }

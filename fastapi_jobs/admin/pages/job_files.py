@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from fastapi_jobs.admin.pages.job import OneJob, number_of
-from fastapi_jobs.admin.redaction import read_text
+from fastapi_jobs.admin.redaction import read_text, shown_result
 from fastapi_jobs.admin.visit import page
 from fastapi_jobs.api.access import Action
 from fastapi_jobs.models import LogRecord
@@ -30,11 +30,12 @@ class JobFiles(OneJob):
 
     @page("/jobs/{id}/files/result", Action.READ)
     async def result_file(self, request: Request) -> Response:
-        """What it returned, as it is stored."""
+        """What it returned, as it is stored; nothing of a secret one."""
         job = await self.found(request, Action.READ)
-        if job.result is None:
+        result = shown_result(job.task, job.result)
+        if result is None:
             raise HTTPException(404, "This job has no result.")
-        return _file(f"{job.id}-result.json.txt", job.result)
+        return _file(f"{job.id}-result.json.txt", result)
 
     @page("/jobs/{id}/files/traceback", Action.READ)
     async def traceback_file(self, request: Request) -> Response:

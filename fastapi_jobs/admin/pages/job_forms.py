@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from fastapi_jobs.admin.forms import NotJSON, problems_of, read_json
 from fastapi_jobs.admin.orders import place, read_options, typed_options
 from fastapi_jobs.admin.pages.job import OneJob
-from fastapi_jobs.admin.redaction import HIDDEN, read_text, secrets_of, with_secrets
+from fastapi_jobs.admin.redaction import HIDDEN, read_text, secret_parameters, with_secrets
 from fastapi_jobs.admin.visit import change, page
 from fastapi_jobs.api.access import Action
 from fastapi_jobs.clock import utc_now
@@ -134,7 +134,7 @@ class JobForms(OneJob):
             typed=typed,
             errors=errors or {},
             problems=problems or [],
-            hidden=HIDDEN if secrets_of(record.task) else "",
+            hidden=HIDDEN if secret_parameters(record.task) else "",
         )
         response.status_code = 422 if errors or problems else 200
         return response
