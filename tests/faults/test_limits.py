@@ -12,6 +12,7 @@ from tests.faults.view import View
 pytestmark = pytest.mark.slow
 
 COUNT = 1000
+MOST_ROUNDS = 5
 
 
 @pytest.mark.parametrize("task", ["in_narrow_queue", "limited"])
@@ -24,9 +25,13 @@ def test_four_processes_never_run_more_than_three(
     for _ in range(3):
         launch.worker(**limits)
     body = {"seconds": 0.002}
-    for _ in range(2):
-        assert server.ask("POST", f"/enqueue-many/{task}?count={COUNT}", body)[0] == 202
-    found = view.wait_for_all(limit=5 * LIMIT)
-    assert {row.status for row in found.values()} == {"succeeded"}
-    assert counts(folder, task) == (0, 3, 2 * COUNT)
-    assert len({row.worker_id for row in found.values()}) > 1, "one process ran all"
+    # Whoever ends a job takes the next: one process may happen to keep all three places.
+    for number in range(1, MOST_ROUNDS + 1):
+        for _ in range(2):
+            assert server.ask("POST", f"/enqueue-many/{task}?count={COUNT}", body)[0] == 202
+        found = view.wait_for_all(limit=5 * LIMIT)
+        assert {row.status for row in found.values()} == {"succeeded"}
+        assert counts(folder, task) == (0, 3, 2 * COUNT * number)
+        if len({row.worker_id for row in found.values()}) > 1:
+            return
+    pytest.fail("one process ran all")
