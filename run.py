@@ -84,8 +84,8 @@ def gate(arguments: List[str]) -> int:
 
 
 def side_by_side() -> List[str]:
-    """The whole suite runs in a process for each core: much of it waits for other processes."""
-    processes = min(os.cpu_count() or 1, MOST_PROCESSES)
+    """The whole suite runs in one process more than there are cores: much of it waits."""
+    processes = min((os.cpu_count() or 1) + 1, MOST_PROCESSES)
     return ["-n", str(processes), "--dist", "worksteal"]
 
 

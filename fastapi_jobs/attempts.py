@@ -47,11 +47,17 @@ class Attempts:
     now: Callable[[], datetime] = utc_now
     _caps: Caps = field(init=False)
     _retry: Retry = field(init=False)
+    _crash_policies: dict[str | None, CrashPolicy] = field(init=False)
+    """By what the task says of `on_crash`; None is a task that does not."""
 
     def __post_init__(self) -> None:
         settings = self.settings
         self._caps = Caps(result=settings.max_payload, error=settings.max_error_bytes)
         self._retry = Retry(max=settings.retries)
+        self._crash_policies = {
+            said: CrashPolicy(settings.max_crashes, said or settings.on_crash)
+            for said in (None, "requeue", "fail")
+        }
 
     def call_of(self, claimed: Claimed, definition: TaskDefinition) -> Call:
         """A claimed job, ready for its backend."""
@@ -103,8 +109,7 @@ class Attempts:
         return JobStatus.QUEUED
 
     def _judge(self, call: Call, report: Report) -> Finish:
-        on_crash = call.definition.options.on_crash or self.settings.on_crash
-        policy = CrashPolicy(self.settings.max_crashes, on_crash)
+        policy = self._crash_policies[call.definition.options.on_crash]
         return judge(call, report, max(self.now(), call.claimed.started_at), policy)
 
     def _announce(self, call: Call, finish: Finish, status: JobStatus | None) -> None:

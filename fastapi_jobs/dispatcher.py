@@ -19,11 +19,11 @@ from fastapi_jobs.conf import Settings
 from fastapi_jobs.errors import StoreUnavailable
 from fastapi_jobs.failpoints import reach
 from fastapi_jobs.making_way import MakingWay
+from fastapi_jobs.offers import Offer, Offers
 from fastapi_jobs.registry import TaskDefinition, registry
 from fastapi_jobs.reports import Reports
 from fastapi_jobs.runner import Call
 from fastapi_jobs.slots import Slots
-from fastapi_jobs.status import JobStatus
 from fastapi_jobs.store import Store, queries
 from fastapi_jobs.store.claim import ClaimJobs
 from fastapi_jobs.store.claim_one import ClaimById, ClaimOne
@@ -68,8 +68,9 @@ class Dispatcher:
         )
         self._calls: dict[Call, asyncio.Task[None]] = {}
         """Every attempt under way here."""
-        self._offered: set[NewJob] = set()
-        """Jobs that have a slot, and wait for their insert."""
+        self._offers = Offers(
+            self._slots, start=self._start_offered, withdrawn=partial(self._wake, True, False)
+        )
         self._hungry: frozenset[str] = frozenset()
         self._claims = 0
         """Claims under way; `_settled` is set when none is."""
@@ -82,7 +83,7 @@ class Dispatcher:
         self._wanted = True
         self._cancels_wanted = False
         self._stopping = self._has_stopped = False
-        self._alone = False
+        self._alone = self._suspect_waits = False
         self._rules = claim_rules(settings, self.backend_of)
         self._way = MakingWay(store, self._rules)
         self._main: asyncio.Task[None] | None = None
@@ -100,8 +101,7 @@ class Dispatcher:
         """Id and fence of every job this process holds; None while a claim is under way."""
         if self._claims:
             return None
-        offered = dict.fromkeys([job.id for job in self._offered.copy()], 1)
-        return offered | {call.claimed.id: call.claimed.fence for call in self.calls}
+        return self._offers.held() | {call.claimed.id: call.claimed.fence for call in self.calls}
 
     @property
     def calls(self) -> list[Call]:
@@ -127,8 +127,8 @@ class Dispatcher:
 
     # The fast path: an insert that is its own claim.
 
-    def offer(self, job: NewJob, definition: TaskDefinition, backend: str) -> UUID | None:
-        """Keep a slot for a job that is about to be inserted; the claiming worker's id, or None."""
+    def offer(self, job: NewJob, definition: TaskDefinition, backend: str) -> Offer | None:
+        """Keep a slot for a job that is about to be inserted, if it may start at once."""
         if self._alone or self._stopping or self._way.is_made:
             return None
         declared = self._settings.queue(job.queue)
@@ -136,27 +136,18 @@ class Dispatcher:
         if limited or declared.paused or (self._only_queues and job.queue not in self._only_queues):
             return None
         worker = self._worker_id()
-        if worker is None or not self._slots.take(backend):
-            return None
-        self._offered.add(job)
-        return worker
+        return None if worker is None else self._offers.make(job, definition, backend, worker)
 
-    def landed(
-        self, job: NewJob, definition: TaskDefinition, backend: str, status: JobStatus | None
-    ) -> None:
-        """The insert of an offered job is over: run it if the commit claimed it.
-
-        `status` is None when it failed.
-        """
-        if status is JobStatus.RUNNING:
-            reach("claim")
-            self._attempts.tell_enqueued(job)
-            self.launch(claimed_at_insert(job, backend), definition)
-            self._offered.discard(job)
-            return
-        self._offered.discard(job)
-        self._slots.give(backend)
-        self._wake(claim=True, cancels=False)
+    def _start_offered(self, offer: Offer) -> None:
+        reach("claim")
+        claimed = claimed_at_insert(offer.job, offer.backend)
+        self._attempts.tell_enqueued(offer.job)
+        if self._has_stopped:  # its function was never called: nothing may be charged
+            late = ReleaseJobs([(claimed.id, claimed.fence)], self._now(), called=False)
+            # Should that fail, others rescue the job.
+            self._store.write(late).add_done_callback(asyncio.Future.exception)
+        else:
+            self.launch(claimed, offer.definition)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -305,11 +296,12 @@ class Dispatcher:
         worker = self._worker_id()
         if worker is None or (self._calls and await self._way.is_wanted()):
             return None
-        idle = not self._calls and not self._offered
-        operation = ClaimJobs(worker, self._rules, self._slots, self._now(), idle=idle)
+        idle = not self._calls and not self._offers
+        # Beside a suspect nothing else may start: while one is claimed, no insert is a claim.
+        self._alone = alone = idle and self._suspect_waits
+        operation = ClaimJobs(worker, self._rules, self._slots, self._now(), idle=alone, looks=idle)
         claimed: list[Claimed] = []
         self._claims += 1
-        self._alone = idle  # it may bring a suspect, beside which nothing else may start
         try:
             claimed = await self._store.write(operation)
             reach("claim")
@@ -317,10 +309,13 @@ class Dispatcher:
             self._slots.give_back(
                 Counter(operation.spent) - Counter(job.backend for job in claimed)
             )
-            self._alone = idle and any(job.suspect for job in claimed)
+            self._alone = alone and any(job.suspect for job in claimed)
             for job in claimed:
                 self.launch(job, registry[job.task])
             self._claims -= 1
+        self._suspect_waits = operation.suspect_waits and not alone
+        if self._suspect_waits:
+            self._wake(claim=True, cancels=False)
         # Jobs wait for a slot or behind a full limit: what ends here makes room for them.
         self._hungry = operation.limited
         return operation.next_due
@@ -359,6 +354,8 @@ class Dispatcher:
             self._settled.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._settled.wait(), GIVE_BACK_SECONDS)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._offers.settle(), GIVE_BACK_SECONDS)
         if self._calls:
             await self._drain(at_once or asyncio.Event())
         for call in self.calls:

@@ -5,7 +5,6 @@ import logging
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from uuid import UUID
 
 from fastapi_jobs.attempts import Attempts, enqueued
@@ -20,13 +19,12 @@ from fastapi_jobs.claiming import effective_backend
 from fastapi_jobs.conf import Settings
 from fastapi_jobs.dispatcher import Dispatcher
 from fastapi_jobs.errors import StoreUnavailable
-from fastapi_jobs.heap import freeze_heap
+from fastapi_jobs.heap import freeze_heap, raise_threshold
 from fastapi_jobs.hearing import Ear, hear_others
 from fastapi_jobs.lifecycle_log import lifecycle_log, load_observers
 from fastapi_jobs.registry import TaskDefinition, registry
 from fastapi_jobs.relay import Relay, relay_of
 from fastapi_jobs.signals import Observers
-from fastapi_jobs.status import JobStatus
 from fastapi_jobs.stop_signals import StopSignals
 from fastapi_jobs.store.hint import HintQueued
 from fastapi_jobs.store.insert import InsertJobs
@@ -37,38 +35,6 @@ from fastapi_jobs.waiting import Waiting
 from fastapi_jobs.worker import Worker
 
 logger = logging.getLogger("fastapi_jobs")
-
-
-@dataclass(slots=True)
-class Landing:
-    """Hears of an offered insert before its caller does: the caller may go away meanwhile, but what
-    the commit claimed must be run.
-    """
-
-    dispatcher: Dispatcher
-    job: NewJob
-    definition: TaskDefinition
-    backend: str
-    answer: "asyncio.Future[list[Inserted]]"
-
-    def done(self) -> bool:
-        """Whether it has landed; the writer says so once only."""
-        return False
-
-    def set_result(self, inserted: list[Inserted]) -> None:
-        """It is committed."""
-        self._landed(inserted[0].status)
-        if not self.answer.done():
-            self.answer.set_result(inserted)
-
-    def set_exception(self, error: Exception) -> None:
-        """It was refused or failed."""
-        self._landed(None)
-        if not self.answer.done():
-            self.answer.set_exception(error)
-
-    def _landed(self, status: JobStatus | None) -> None:
-        self.dispatcher.landed(self.job, self.definition, self.backend, status)
 
 
 class Runtime:
@@ -146,6 +112,9 @@ class Runtime:
             if self._signals is None:
                 self._signals = StopSignals(self.waiting.let_go)
             self.load_tasks()
+            if self.settings.freeze_heap:
+                freeze_heap()
+            raise_threshold(self.settings.gc_threshold)
             if self.dispatches and self.dispatcher is None:
                 self._backends = self._make_backends(only_backends, consumer)
                 await self._start_dispatching(frozenset(only_queues))
@@ -168,8 +137,6 @@ class Runtime:
         capture_logs()
         for backend in self._backends.values():
             await backend.start()
-        if self.settings.freeze_heap:
-            freeze_heap()
         dispatcher, worker = self._dispatching(only_queues)
         await asyncio.get_running_loop().run_in_executor(None, worker.start)
         self.dispatcher = dispatcher
@@ -310,12 +277,12 @@ class Runtime:
         elif job.run_after is None and backend != ImmediateBackend.name:
             loop = asyncio.get_running_loop()
             if loop is dispatcher.loop:
-                worker = dispatcher.offer(job, definition, backend)
-                if worker is not None:
-                    landing = Landing(dispatcher, job, definition, backend, loop.create_future())
-                    only = InsertJobs((job,), worker, backend)
-                    self.store.write_for(landing, only, loop, landing.answer)
-                    return (await landing.answer)[0]
+                offer = dispatcher.offer(job, definition, backend)
+                if offer is not None:
+                    answer: asyncio.Future[list[Inserted]] = loop.create_future()
+                    only = InsertJobs((job,), offer.worker, backend)
+                    self.store.write_for(offer, only, loop, answer)
+                    return (await answer)[0]
         return (await self.store.write(self._plain([job])))[0]
 
     async def insert_many(self, jobs: Sequence[NewJob]) -> list[Inserted]:

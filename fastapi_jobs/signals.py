@@ -59,15 +59,13 @@ class Observers:
         self._dropped = 0
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
-
-    @property
-    def listening(self) -> bool:
+        self.listening = bool(self._observers)
         """Whether anybody wants to hear."""
-        return bool(self._observers)
 
     def add(self, observer: Observer) -> None:
         """One more listener."""
         self._observers.append(observer)
+        self.listening = True
 
     def tell(self, event: Event) -> None:
         """Queue `event` for the observers; never blocks, never raises."""

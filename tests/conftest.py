@@ -1,24 +1,33 @@
 """Fixtures for every test: fresh databases on real servers, and a look at what was left behind."""
 
+import functools
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
+from fastapi._compat import v2
+from fastapi.dependencies import models
 
 from fastapi_jobs import heap
 from fastapi_jobs.backends.threads import CALL_THREADS
 from fastapi_jobs.current import runtimes
+from fastapi_jobs.registry import registry
 from run import POSTGRES_BIN_VARIABLE
 from tests.rabbit_server import RabbitServer, find_rabbit
 from tests.redis_server import RedisServer, find_redis
 from tests.servers import PostgresServer, find_postgres, wait_until
 
 GRACE = 5.0
+HERE = Path(__file__).parent
+
+TASKS_OF_OTHERS = {"tests.admin": ("tests.api",)}
+"""Folders whose tests enqueue tasks of another folder's tests."""
 
 # A shell makes what it starts in the background deaf to Ctrl-C, and so whatever the tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -41,13 +50,40 @@ def nothing_left_behind() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def no_app_outlives_its_test() -> Iterator[None]:
     """FastAPI's caches keep endpoints of earlier tests' apps: one that was never opened would make
-    others ambiguous.
+    others ambiguous, and thousands of them fill the memory.
     """
     earlier = runtimes()
     yield
+    for cache in _caches_of_fastapi():
+        cache.cache_clear()
     for each in runtimes():
         if not each.has_opened and each not in earlier:
             each.is_closed = True
+
+
+@functools.cache
+def _caches_of_fastapi() -> list[Any]:
+    found = [each for module in (models, v2) for each in vars(module).values()]
+    return [each for each in found if hasattr(each, "cache_clear")]
+
+
+@pytest.fixture(autouse=True)
+def only_its_own_routes(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Hide the `api=True` tasks of other folders: every app would make a route for each of them."""
+    folder = ".".join(request.path.parent.relative_to(HERE.parent).parts)
+    shown = tuple(f"{each}." for each in (folder, *TASKS_OF_OTHERS.get(folder, ())))
+    hidden = {
+        name: each
+        for name, each in registry.items()
+        if each.options.api
+        and each.module.startswith("tests.")
+        and not each.module.startswith(shown)
+    }
+    for name in hidden:
+        registry.remove(name)
+    yield
+    for name, each in hidden.items():  # not by `add`, which tells every living router
+        registry._tasks.setdefault(name, each)
 
 
 def leftovers() -> list[str]:

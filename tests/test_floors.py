@@ -18,7 +18,7 @@ FLOORS = {
     5: "attempts claiming making_way dispatcher hearing relay by_hand by_message worker checks"
     " lifecycle_log",
     4: "backends",
-    3: "runner injection capture reports",
+    3: "runner injection capture reports offers",
     2: "store registry",
     1: "listing models conf retry options serialization context signals channel logged",
     0: "status errors clock wording failpoints process_identity slots heap stop_signals",

@@ -1,6 +1,8 @@
 """The `asyncio` backend: jobs run on the host's own event loop."""
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
 
 from fastapi_jobs.backends.base import Backend
 from fastapi_jobs.backends.threads import CallThreads
@@ -21,13 +23,13 @@ class AsyncioBackend(Backend):
         """Remember the loop that all jobs run on."""
         self._loop = asyncio.get_running_loop()
 
-    async def submit(self, call: Call) -> Report:
+    def submit(self, call: Call) -> Coroutine[Any, Any, Report]:
         """Await the task here; a `def` task never runs on the loop."""
         if call.definition.is_async:
-            return await call_async(call, self._loop)
+            return call_async(call, self._loop)
         if self._threads is None:
             self._threads = CallThreads(self.slots, "asyncio-def")
-        return await self._threads.run(call)
+        return self._threads.run(call)
 
     def cancel(self, call: Call) -> None:
         """Cancel the task where it awaits; a `def` task is told."""

@@ -138,6 +138,7 @@ class Settings(Table):
     task_modules: Paths
     dispatch: Flag
     freeze_heap: Flag
+    gc_threshold: Annotated[int, rules.whole(0)]
     strict_capabilities: Flag
     retries: Annotated[int, rules.whole(0)]
     timeout: Annotated[float | None, rules.seconds(may_be_none=True)]

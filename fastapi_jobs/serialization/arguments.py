@@ -15,6 +15,9 @@ from .fields import BASE64, UNUSABLE, ExactFields, Field, Unfaithful, why_unusab
 from .signature import Parameter, read_parameters
 from .wording import Problem
 
+NO_ARGUMENTS = "{}"
+"""How a call without any argument is stored."""
+
 RESULT = "return"
 """What a task returns, among the names of its secrets; no parameter can have this name."""
 
@@ -73,6 +76,8 @@ class ArgumentsCodec:
 
         Raises InvalidArguments when the stored text does not fit the function (any more).
         """
+        if text == NO_ARGUMENTS and self._needs_nothing:
+            return [], {}
         try:
             return self._binder.unbind(self._fields.read(text))
         except Unfaithful as error:
@@ -145,7 +150,7 @@ class ArgumentsCodec:
         kwargs: Mapping[str, object],
     ) -> str:
         if self._needs_nothing and not args and not kwargs:
-            return "{}"
+            return NO_ARGUMENTS
         try:
             return write(self._binder.bind(args, kwargs))
         except Misfit as error:

@@ -52,13 +52,17 @@ class ClaimJobs(Operation[list[Claimed]]):
     """Free slots by backend; of `Slots`, those are taken that the claim needs."""
     now: datetime
     idle: bool = False
-    """Nothing runs in this process: a suspect may run here, alone."""
+    """Nothing runs in this process, nor will until the answer: a suspect may run here, alone."""
+    looks: bool = False
+    """Nothing runs in this process now: if a suspect waits, say so and take nothing."""
     only: UUID | None = None
     """Claim this job or nothing."""
     next_due: datetime | None = None
     """Set by `apply`: when the next scheduled or expiring job wants attention."""
     limited: frozenset[str] = frozenset()
     """Set by `apply`: backends whose slots or limits were filled, so that more jobs may wait."""
+    suspect_waits: bool = False
+    """Set by `apply`, if it `looks`: a suspect could run here."""
     spent: dict[str, int] = field(default_factory=dict)
     """Set by `apply`: what is taken of the `Slots`."""
     _taken: list[Claimed] = field(default_factory=list, repr=False)
@@ -104,10 +108,11 @@ class ClaimJobs(Operation[list[Claimed]]):
         self.next_due = keep_time(tx, self.now)
         if self.only is not None:
             return self._claim_by_id(tx, self.only, room)
-        if self.idle:
-            alone = self._claim_suspect(tx, room)
-            if alone:
-                return alone
+        if self.idle or self.looks:
+            suspect = self._find_suspect(tx, room)
+            self.suspect_waits = suspect is not None
+            if suspect is not None:
+                return self._take(tx, [suspect]) if self.idle else []
         limits = Limits(tx, self.rules)
         chosen = limits.choose(room)
         # Who had no slot left may leave jobs waiting, and who met a full limit does: both ask again
@@ -132,7 +137,7 @@ class ClaimJobs(Operation[list[Claimed]]):
             return []
         return self._take(tx, [(job_id, backend)])
 
-    def _claim_suspect(self, tx: Transaction, room: Mapping[str, int]) -> list[Claimed]:
+    def _find_suspect(self, tx: Transaction, room: Mapping[str, int]) -> tuple[UUID, str] | None:
         statement = (
             select(jobs.c.id, jobs.c.queue, jobs.c.task, jobs.c.backend)
             .where(has_status(JobStatus.QUEUED), SUSPECTED, jobs.c.id > bindparam("after"))
@@ -147,9 +152,9 @@ class ClaimJobs(Operation[list[Claimed]]):
                 lane = Lane(row.queue, row.task, row.backend)
                 backend = self.rules.resolve(lane)
                 if backend is not None and room.get(backend) and limits.room(lane) > 0:
-                    return self._take(tx, [(row.id, backend)])
+                    return row.id, backend
             rows = tx.execute(statement, {"after": rows[-1].id}).all()
-        return []
+        return None
 
     def _take(self, tx: Transaction, chosen: Sequence[tuple[UUID, str]]) -> list[Claimed]:
         if not chosen:

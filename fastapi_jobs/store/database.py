@@ -93,6 +93,7 @@ class Database:
                 problem = "" if is_missing else str(error).partition("\n")[0].rstrip(".")
                 raise DriverMissing(self.name, package, problem) from error
             event.listen(engine, "connect", self.waits.opened, insert=True)
+            event.listen(engine, "connect", _without_jit)
             if writing:
                 event.listen(engine, "connect", self._tune_postgresql)
             return engine
@@ -191,6 +192,14 @@ class Database:
         self.reading.dispose()
 
 
+def _without_jit(connection: Any, _record: object) -> None:
+    # A way that is off has a cost beyond every threshold. Once a small table is analyzed, the
+    # planner goes that way all the same, and compiles it: 30 ms for what runs in 0.01 ms.
+    with connection.cursor() as cursor:
+        cursor.execute("SET jit = off")
+    connection.commit()
+
+
 def _begin_immediate(connection: Any) -> None:
     # A deferred transaction that reads first and then writes fails at once on a newer snapshot,
     # whatever the busy timeout. By the driver itself: SQLAlchemy's way costs as much as the commit.
@@ -202,7 +211,7 @@ def _begin_immediate(connection: Any) -> None:
 
 
 def _hex(value: UUID) -> str:
-    return value.hex
+    return value.int.to_bytes(16, "big").hex()  # a third of the time of `value.hex`
 
 
 def _sqlite_time(value: datetime) -> str:

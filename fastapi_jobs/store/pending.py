@@ -14,6 +14,15 @@ logger = logging.getLogger("fastapi_jobs.store")
 
 R_in = TypeVar("R_in", contravariant=True)
 
+GROUP = 16
+"""So many waiters hear at a time, then their callers.
+
+What a waiter sets going and what its caller goes on with are different code: in turn, neither stays
+in the processor's cache, and a request with its job takes a twentieth longer. All at a time would
+save as much again, but each caller would wait for whatever all those jobs do before they first
+await.
+"""
+
 
 class Waiter(Protocol[R_in]):
     """Who is told what became of an operation: a future, or something that acts like one."""
@@ -31,7 +40,8 @@ class Waiter(Protocol[R_in]):
 class Pending:
     """An operation and whom to answer.
 
-    `caller` is who is told that it takes too long, while `future` still hears what became of it.
+    `caller` is who is told that it takes too long, while `future` still hears what became of it; of
+    two, `future` hears it first.
     """
 
     __slots__ = ("caller", "deadline", "future", "is_late", "loop", "operation")
@@ -69,14 +79,14 @@ class Pending:
 
 def deliver(answers: Sequence[tuple[Pending, Any]]) -> None:
     """Answer every caller, each event loop with one call."""
-    loops: dict[asyncio.AbstractEventLoop, list[tuple[Any, Any]]] = {}
+    loops: dict[asyncio.AbstractEventLoop, list[tuple[Pending, Any]]] = {}
     for pending, answer in answers:
         if pending.loop is None:
             _settle(pending.future, answer)
         elif pending.loop in loops:
-            loops[pending.loop].append((pending.future, answer))
+            loops[pending.loop].append((pending, answer))
         else:
-            loops[pending.loop] = [(pending.future, answer)]
+            loops[pending.loop] = [(pending, answer)]
     for loop, settled in loops.items():
         try:
             loop.call_soon_threadsafe(_settle_all, settled)
@@ -85,9 +95,14 @@ def deliver(answers: Sequence[tuple[Pending, Any]]) -> None:
             logger.debug("an event loop was closed before its answer came")
 
 
-def _settle_all(answers: Sequence[tuple[Any, Any]]) -> None:
-    for future, answer in answers:
-        _settle(future, answer)
+def _settle_all(answers: Sequence[tuple[Pending, Any]]) -> None:
+    for start in range(0, len(answers), GROUP):
+        group = answers[start : start + GROUP]
+        for pending, answer in group:
+            _settle(pending.future, answer)
+        for pending, answer in group:
+            if pending.caller is not pending.future:
+                _settle(pending.caller, answer)
 
 
 def _settle(future: Any, answer: Any) -> None:

@@ -143,7 +143,8 @@ class Store:
     ) -> None:
         """The same for a waiter of one's own, told on `loop`, which is the running one.
 
-        `caller` alone is told when the patience ends while the operation is with the server.
+        `caller` alone is told when the patience ends while the operation is with the server; what
+        becomes of it, the caller hears after the waiter.
         """
         self._writer_for(operation).write_for(waiter, operation, loop, caller)
 

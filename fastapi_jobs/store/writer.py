@@ -97,7 +97,7 @@ class Writer:
         """The same for a waiter of one's own, told on `loop`, which is the running one.
 
         `caller` alone is told when the patience ends while the operation is with the server: the
-        waiter hears what becomes of it.
+        waiter hears what becomes of it, and the caller after it.
         """
         self._outboxes.add(loop, Pending(operation, waiter, loop, self._timeout, caller))
 
@@ -313,6 +313,9 @@ class Writer:
     def _connect(self) -> Connection:
         if self._connection is None:
             connection = self._database.writing.connect()
+            if self._database.is_sqlite:
+                # What a statement of many rows would undo: else a file, made and deleted each time.
+                connection.connection.cursor().execute("PRAGMA temp_store = MEMORY")
             if self._lock_milliseconds is not None:
                 connection.exec_driver_sql(f"SET lock_timeout = {self._lock_milliseconds}")
                 connection.commit()

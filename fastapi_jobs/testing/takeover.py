@@ -123,6 +123,7 @@ class Takeover:
         file = self._folder / f"{name}-{len(self._taken)}.db"
         fresh = {"database_url": f"sqlite:///{file}", "durability": "normal", "migrate": True}
         fresh["freeze_heap"] = False  # it would keep the app of the first test that starts one
+        fresh["gc_threshold"] = 0  # the collector is the whole test run's
         settings = change(runtime.settings, "jobs_test_settings", fresh | self._settings)
         self._stack.enter_context(runtime.replaced(settings))
         runtime.only_backend = self._only_backend

@@ -38,7 +38,7 @@ async def test_a_database_that_is_away_is_503_until_it_is_back(
 ) -> None:
     server = postgres_server_factory()
     with server.fresh_database() as url:
-        jobs, app = make_jobs(url, store_timeout=0.5), FastAPI()
+        jobs, app = make_jobs(url, store_timeout=2), FastAPI()
         jobs.init_app(app, permission=lambda r, action, job: "x-out" not in r.headers)
         async with serve(app) as client:
             assert (await client.get("/jobs/health")).status_code == 200

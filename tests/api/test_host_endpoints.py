@@ -32,7 +32,7 @@ async def test_a_full_queue_is_429(database_url: str) -> None:
 
 
 async def test_a_locked_database_is_503(sqlite_url: str, tmp_path: Path) -> None:
-    async with serve(host(sqlite_url, store_timeout=0.2)) as client:
+    async with serve(host(sqlite_url, store_timeout=2)) as client:
         lock = sqlite3.connect(tmp_path / "jobs.db", isolation_level=None)
         lock.execute("BEGIN IMMEDIATE")
         refused = await client.post("/add")

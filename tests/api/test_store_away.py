@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 from fastapi import FastAPI
 
-from tests.api.conftest import make_jobs, serve
+from tests.api.conftest import make_jobs, serve, until
 from tests.api.tasks import PREFIX
 from tests.servers import PostgresServer
 
@@ -24,7 +24,11 @@ async def test_every_route_says_when_to_come_again(
         jobs, app = make_jobs(url, dispatch=False, store_timeout=0.5), FastAPI()
         jobs.init_app(app)
         async with serve(app) as client:
-            assert (await client.get("/jobs/stats")).status_code == 200
+
+            async def answers_now() -> bool:
+                return (await client.get("/jobs/stats")).status_code == 200
+
+            await until(answers_now)
             (server.pause if frozen else server.stop)()
             try:
                 answers = [await client.get(path) for path in READS]

@@ -81,6 +81,7 @@ def nested(key: str, value: object) -> dict[str, Any]:
         ("task_modules", ["a b"], '["a b"]', f"{PATHS} 'a b' is none."),
         ("dispatch", "maybe", '"maybe"', FLAG),
         ("freeze_heap", 2, "2", FLAG),
+        ("gc_threshold", -1, "-1", "must be a whole number of at least 0."),
         ("strict_capabilities", 2, "2", FLAG),
         ("retries", -1, "-1", "must be a whole number of at least 0."),
         ("retries", 2.5, "2.5", "must be a whole number of at least 0."),

@@ -276,6 +276,25 @@ def test_suspects_run_alone_and_first(store: Store) -> None:
     assert job_of(store, alone.id).suspect == 0
 
 
+def test_who_looks_is_told_of_a_suspect_and_takes_nothing(store: Store) -> None:
+    """Whoever is told sees to it that nothing else starts, and asks again."""
+    queued(store, 3)
+    worker = register(store)
+    operation = claim_operation(worker, 1)
+    operation.looks = True
+    assert len(store.write_sync(operation)) == 1
+    assert not operation.suspect_waits
+    _crash(store)
+    operation = claim_operation(worker)
+    operation.looks = True
+    assert store.write_sync(operation) == []
+    assert operation.suspect_waits
+    operation = claim_operation(worker, tasks=["other"])
+    operation.looks = True
+    assert store.write_sync(operation) == []
+    assert not operation.suspect_waits
+
+
 def test_unknown_suspects_starve_nobody(store: Store) -> None:
     queued(store, 60, task="unknown")
     [known] = queued(store, task="known")

@@ -17,11 +17,13 @@ from fastapi_jobs.store import queries
 from fastapi_jobs.store import store as store_module
 from fastapi_jobs.store.database import Database
 from fastapi_jobs.store.insert import InsertJobs
+from fastapi_jobs.store.rows import UniqueWish
 from fastapi_jobs.store.store import Store
 from fastapi_jobs.store.tables import jobs
 from fastapi_jobs.store.transaction import Operation, Transaction
+from fastapi_jobs.store.unique import InsertUnique
 from tests.servers import PostgresServer, wait_until
-from tests.store.driving import insert, insert_unique, new_job
+from tests.store.driving import insert_unique, new_job
 
 FAR_BEYOND = 20.0
 """Far beyond the store's timeout here, and far below the time after which a connection is cut."""
@@ -41,9 +43,10 @@ def frozen_store(server: PostgresServer) -> Iterator[Store]:
         store = Store(url, durability="normal", auto_migrate=True, timeout=0.5)
         store.open()
         try:
-            insert(store, new_job())
-            insert_unique(store, "before")
-            store.read_sync(queries.get_status, [])
+            store.write_sync(InsertJobs([new_job()], patience=FAR_BEYOND))
+            wish = UniqueWish("before")
+            store.write_sync(InsertUnique([new_job(unique=wish)], patience=FAR_BEYOND))
+            wait_until(lambda: _can_read(store))
             yield store
         finally:
             server.resume()
@@ -70,7 +73,8 @@ async def test_enqueues_on_the_wire_are_told_in_time(
     assert [type(each) for each in answers] == [StoreUnavailable] * 7
     assert "no answer for" in str(answers[0])
     # The first may be committed, now that the server goes on. The rest never got there.
-    assert (await store.write(InsertJobs([new_job()])))[0].is_new
+    assert (await store.write(InsertJobs([new_job()], patience=FAR_BEYOND)))[0].is_new
+    wait_until(lambda: _can_read(store))
     there = await store.read(queries.get_status, [each.id for each in (first, *behind)])
     assert set(there) <= {first.id}
 
@@ -108,7 +112,8 @@ async def test_what_was_refused_and_enqueued_again_is_there_once(
     with server.paused(), pytest.raises(StoreUnavailable):
         async with asyncio.timeout(FAR_BEYOND):
             await store.write(InsertJobs([job]))
-    await store.write(InsertJobs([job]))
+    await store.write(InsertJobs([job], patience=FAR_BEYOND))
+    wait_until(lambda: _can_read(store))
     assert store.read_sync(_count, job.id) == 1
 
 
@@ -171,6 +176,7 @@ async def test_a_connection_without_an_answer_is_cut_and_its_work_repeated(
         await _until(lambda: store.trouble is not None)
     async with asyncio.timeout(FAR_BEYOND):
         await write
+    wait_until(lambda: _can_read(store))
     assert store.read_sync(_count, job.id) == 1
 
 
