@@ -46,6 +46,10 @@ WORKERS_SECONDS = 2.0
 REFILL_SECONDS = 0.02
 """How soon a process that consumes nothing fills the windows again while more is due."""
 
+QUIET_SECONDS = 5.0
+"""A broker that was told nothing for so long is asked whether it is there: with nothing to publish
+nobody would notice that it is not."""
+
 CONSUMED = 0.75
 
 WINDOW_OF_A_SLOT = 4
@@ -79,6 +83,7 @@ class Relay:
         self._claimed = self._own_slots = 0
         self._rest = REFILL_SECONDS
         self._failures = 0
+        self._answered_at = -math.inf
         self._main: asyncio.Task[None] | None = None
         self.trouble: str | None = None
         """Why nothing can be published now, or None."""
@@ -155,9 +160,7 @@ class Relay:
 
     async def _step(self) -> float:
         """Publish what the windows have room for; returns how many seconds to sleep."""
-        if self.trouble is not None:
-            await self._broker.ping()
-            self._recovered()
+        await self._ask()
         await self._look_at_workers()
         await self._publish_again()
         if not self._wanted:
@@ -176,6 +179,15 @@ class Relay:
             self._rest = REFILL_SECONDS if messages else self._rest * 2
             return min(self._rest, self._settings.poll_seconds)
         return self._until(operation.next_due)
+
+    async def _ask(self) -> None:
+        """Ask a broker that did not answer, or that nobody spoke to for a while."""
+        if self.trouble is None and time.monotonic() - self._answered_at < QUIET_SECONDS:
+            return
+        await self._broker.ping()
+        self._answered_at = time.monotonic()
+        if self.trouble is not None:
+            self._recovered()
 
     def _recovered(self) -> None:
         self.trouble, self._failures, self._wanted = None, 0, True
@@ -199,6 +211,7 @@ class Relay:
         except BrokerUnavailable:
             await self._store.write(Unpublish([each.id for each in messages]))
             raise
+        self._answered_at = time.monotonic()
 
     async def _look_at_workers(self) -> None:
         now = time.monotonic()

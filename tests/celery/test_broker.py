@@ -70,6 +70,18 @@ async def test_nor_one_that_says_nothing(
     assert [await job.result(LIMIT) for job in jobs] == list(range(1, 11))
 
 
+async def test_one_that_goes_while_nothing_is_published_is_noticed(
+    sqlite_place: Place, sqlite_app: FastAPIJobs, own_redis: RedisServer
+) -> None:
+    sqlite_place.worker()
+    assert await (await add.enqueue(1, 1)).result(LIMIT) == 2
+    own_redis.stop()
+    await eventually(lambda: trouble(sqlite_app) is not None, "the relay notices")
+    assert (await health(sqlite_app))["status"] == "degraded"
+    own_redis.start()
+    await eventually(lambda: trouble(sqlite_app) is None, "the relay notices")
+
+
 async def test_explain_names_a_broker_that_is_down(
     sqlite_place: Place, own_redis: RedisServer
 ) -> None:
@@ -127,9 +139,11 @@ async def test_nor_does_it_fall_with_messages_that_it_cannot_acknowledge(
             jobs = [await add.enqueue(1, number) for number in range(100)]
             assert await jobs[10].result(LIMIT) == 11
             own_redis.stop()
+            # All of the others may have been published and have ended before it stopped.
+            jobs.append(await add.enqueue(1, 100))
             await eventually(lambda: trouble(app) is not None, "the relay notices")
             own_redis.start()
-            assert [await job.result(LIMIT) for job in jobs] == list(range(1, 101))
+            assert [await job.result(LIMIT) for job in jobs] == list(range(1, 102))
         assert worker.process.poll() is None
 
 
