@@ -25,19 +25,19 @@ async def run_named(
     """
     loop = asyncio.get_running_loop()
     until = loop.time() + seconds
-    if dispatcher.call_of(job_id) is not None:
+    if dispatcher.calls.find(job_id) is not None:
         # The message came again, past the broker's patience: it must not hold a second slot.
         return True
     calls = []
     call = await dispatcher.claim_one(partial(ClaimById, id=job_id, backend=backend))
     while call is not None:
         calls.append(call)
-        await dispatcher.freed(call)
+        await dispatcher.calls.freed(call)
         if loop.time() >= until or not goes_on() or dispatcher.is_limited(lane := _lane(call)):
             break
         call = await dispatcher.claim_one(partial(ClaimNext, lane=lane, backend=backend))
     for call in calls:
-        await dispatcher.over(call)
+        await dispatcher.calls.over(call)
     return bool(calls)
 
 

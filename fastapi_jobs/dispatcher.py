@@ -1,7 +1,6 @@
 """Claims due jobs for free slots and hands them to their backends."""
 
 import asyncio
-import contextvars
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -13,6 +12,7 @@ from uuid import UUID
 from fastapi_jobs.attempts import Attempts
 from fastapi_jobs.backends.base import Backend
 from fastapi_jobs.backends.celery_queues import carrier
+from fastapi_jobs.calls import Calls
 from fastapi_jobs.claiming import backend_of_lane, claim_rules
 from fastapi_jobs.clock import utc_now
 from fastapi_jobs.conf import Settings
@@ -66,7 +66,13 @@ class Dispatcher:
         self._slots = Slots(
             {name: each.slots for name, each in self._backends.items() if not each.by_message}
         )
-        self._calls: dict[Call, asyncio.Task[None]] = {}
+        self.calls = Calls(
+            attempts,
+            self._backends,
+            self._slots,
+            vacated=self._on_vacated,
+            emptied=self._on_emptied,
+        )
         """Every attempt under way here."""
         self._offers = Offers(
             self._slots, start=self._start_offered, withdrawn=partial(self._wake, True, False)
@@ -75,10 +81,7 @@ class Dispatcher:
         self._claims = 0
         """Claims under way; `_settled` is set when none is."""
         self._settled = asyncio.Event()
-        self._freed: dict[Call, asyncio.Future[None]] = {}
         self._loop = asyncio.get_running_loop()
-        # Jobs see the context in which the app was started, not that of whoever enqueued.
-        self._context = contextvars.copy_context()
         self._event = asyncio.Event()
         self._wanted = True
         self._cancels_wanted = False
@@ -101,12 +104,7 @@ class Dispatcher:
         """Id and fence of every job this process holds; None while a claim is under way."""
         if self._claims:
             return None
-        return self._offers.held() | {call.claimed.id: call.claimed.fence for call in self.calls}
-
-    @property
-    def calls(self) -> list[Call]:
-        """Every attempt under way here."""
-        return list(self._calls)
+        return self._offers.held() | self.calls.held()
 
     # Waking.
 
@@ -147,29 +145,23 @@ class Dispatcher:
             # Should that fail, others rescue the job.
             self._store.write(late).add_done_callback(asyncio.Future.exception)
         else:
-            self.launch(claimed, offer.definition)
+            self.calls.launch(claimed, offer.definition)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
         """The loop that everything here runs on."""
         return self._loop
 
-    def launch(self, claimed: Claimed, definition: TaskDefinition) -> Call:
-        """Run a claimed job whose slot is taken already."""
-        call = self._attempts.call_of(claimed, definition)
-        self._calls[call] = self._loop.create_task(self._run(call), context=self._context.copy())
-        return call
-
     # One job at a time, for whoever knows which.
 
     async def run_now(self, job_id: UUID, backend: str) -> None:
         """Claim this job if it may run, and wait until its attempt here is over."""
-        call = self.call_of(job_id)
+        call = self.calls.find(job_id)
         if call is None:
             await self.claim_one(partial(ClaimById, id=job_id, backend=backend))
-            call = self.call_of(job_id)  # another claim of this process may have been quicker
+            call = self.calls.find(job_id)  # another claim of this process may have been quicker
         if call is not None:
-            await self.over(call)
+            await self.calls.over(call)
 
     async def claim_one(self, operation: Callable[..., ClaimOne]) -> Call | None:
         """Claim what `operation` says, made with our worker, rules and time, and launch it."""
@@ -183,7 +175,7 @@ class Dispatcher:
             if claimed is None or self._has_stopped:
                 return None
             self._slots.take(claimed.backend)
-            return self.launch(claimed, registry[claimed.task])
+            return self.calls.launch(claimed, registry[claimed.task])
         finally:
             self._claims -= 1
             if not self._claims:
@@ -194,52 +186,17 @@ class Dispatcher:
         of_queue = self._rules.queue_limits(lane.queue)
         return of_queue.max_running is not None or self._rules.task_limit(lane.task) is not None
 
-    async def freed(self, call: Call) -> None:
-        """Wait until the function of a call that was just launched is over: its end is next."""
-        if call.occupies:
-            freed = self._freed[call] = self._loop.create_future()
-            await freed
+    # What the calls tell.
 
-    async def over(self, call: Call) -> None:
-        """Wait until the end of a call is written."""
-        task = self._calls.get(call)
-        if task is not None:
-            await asyncio.wait({task})
-
-    def call_of(self, job_id: UUID) -> Call | None:
-        """The newest call of a job: one that was taken from this process may be back."""
-        mine = [call for call in self._calls if call.claimed.id == job_id]
-        return mine[-1] if mine else None
-
-    async def _run(self, call: Call) -> None:
-        claimed = call.claimed
-        try:
-            backend = self._backends[claimed.backend]
-            await self._attempts.carry_out(call, backend, self._vacate)
-        except StoreUnavailable as error:
-            logger.error("the end of job %s could not be stored: %s", claimed.id, error)
-        except Exception:
-            logger.exception("the end of job %s (%s) could not be stored", claimed.id, claimed.task)
-        finally:
-            del self._calls[call]
-            self._vacate(call)
-            if not self._calls and (self._alone or self._way.is_made):
-                self._alone, self._wanted = False, True
-                self._way.end()
-                self._event.set()
-
-    def _vacate(self, call: Call) -> None:
-        # The slot is the function's, not its bookkeeping's: the next job starts meanwhile.
-        if not call.occupies:
-            return
-        call.occupies = False
-        freed = self._freed.pop(call, None)
-        if freed is not None and not freed.done():
-            freed.set_result(None)
-        backend = call.claimed.backend
-        self._slots.give(backend)
+    def _on_vacated(self, backend: str) -> None:
         if (self._wanted or backend in self._hungry) and not self._backends[backend].by_message:
             self._wanted = True
+            self._event.set()
+
+    def _on_emptied(self) -> None:
+        if self._alone or self._way.is_made:
+            self._alone, self._wanted = False, True
+            self._way.end()
             self._event.set()
 
     # The loop.
@@ -294,9 +251,9 @@ class Dispatcher:
     async def _claim(self) -> datetime | None:
         """Claim for the free slots and launch; returns when the next job is due."""
         worker = self._worker_id()
-        if worker is None or (self._calls and await self._way.is_wanted()):
+        if worker is None or (self.calls and await self._way.is_wanted()):
             return None
-        idle = not self._calls and not self._offers
+        idle = not self.calls and not self._offers
         # Beside a suspect nothing else may start: while one is claimed, no insert is a claim.
         self._alone = alone = idle and self._suspect_waits
         operation = ClaimJobs(worker, self._rules, self._slots, self._now(), idle=alone, looks=idle)
@@ -311,7 +268,7 @@ class Dispatcher:
             )
             self._alone = alone and any(job.suspect for job in claimed)
             for job in claimed:
-                self.launch(job, registry[job.task])
+                self.calls.launch(job, registry[job.task])
             self._claims -= 1
         self._suspect_waits = operation.suspect_waits and not alone
         if self._suspect_waits:
@@ -324,17 +281,16 @@ class Dispatcher:
 
     async def _deliver_cancels(self) -> None:
         worker = self._worker_id()
-        if worker is None or not self._calls:
+        if worker is None or not self.calls:
             return
         for job_id, fence in await self._store.read(queries.cancel_requests, worker):
-            call = self.call_of(job_id)
+            call = self.calls.find(job_id)
             if call is not None and call.claimed.fence == fence and not call.cancel_requested:
                 self._backends[call.claimed.backend].cancel(call)
 
     def abandon(self) -> None:
         """Others think this worker dead: stop what can be stopped; nothing of it is recorded."""
-        for call in self.calls:
-            self._backends[call.claimed.backend].release(call)
+        self.calls.release()
 
     # Stopping.
 
@@ -356,38 +312,16 @@ class Dispatcher:
                 await asyncio.wait_for(self._settled.wait(), GIVE_BACK_SECONDS)
         with suppress(TimeoutError):
             await asyncio.wait_for(self._offers.settle(), GIVE_BACK_SECONDS)
-        if self._calls:
-            await self._drain(at_once or asyncio.Event())
-        for call in self.calls:
-            self._backends[call.claimed.backend].release(call)
-        ending = [task for call, task in self._calls.items() if self._ends_soon(call)]
-        if ending:
-            await asyncio.wait(ending, timeout=ENDING_SECONDS)
+        await self.calls.drain(at_once or asyncio.Event(), self._settings.shutdown_seconds)
+        self.calls.release()
+        await self.calls.settle(ENDING_SECONDS)
         self._has_stopped = True
-        left = {call.claimed.id: call.claimed.fence for call in self._calls}
+        left = self.calls.held()
         if left:
             logger.warning("%d jobs cannot be stopped here; they are given back", len(left))
             await self._give_back(left)
-        for task in list(self._calls.values()):
-            task.cancel()
+        self.calls.forget()
         return len(left)
-
-    def _ends_soon(self, call: Call) -> bool:
-        """Whether a released call can be stopped, or has only its end to write."""
-        backend = self._backends[call.claimed.backend]
-        stops = backend.stops_async if call.definition.is_async else backend.stops_sync
-        return stops or not call.occupies
-
-    async def _drain(self, at_once: asyncio.Event) -> None:
-        hurry = self._loop.create_task(at_once.wait())
-        drained = self._loop.create_task(asyncio.wait(self._calls.values()))
-        await asyncio.wait(
-            {hurry, drained},
-            timeout=self._settings.shutdown_seconds,
-            return_when=asyncio.FIRST_COMPLETED,
-        )
-        hurry.cancel()
-        drained.cancel()
 
     async def _give_back(self, left: Mapping[UUID, int]) -> None:
         try:
