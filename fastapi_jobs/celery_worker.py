@@ -166,6 +166,7 @@ class Host:
         if worker is not None:
             signing_off = threading.Thread(target=worker.stop, daemon=True)
             signing_off.start()
+            self._runtime.observers.close(DEATH_SECONDS)
             signing_off.join(DEATH_SECONDS)
         _exit()
 

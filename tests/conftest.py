@@ -23,7 +23,7 @@ from tests.rabbit_server import RabbitServer, find_rabbit
 from tests.redis_server import RedisServer, find_redis
 from tests.servers import PostgresServer, find_postgres, wait_until
 
-GRACE = 5.0
+GRACE = 30.0
 HERE = Path(__file__).parent
 
 TASKS_OF_OTHERS = {"tests.admin": ("tests.api",)}

@@ -24,6 +24,9 @@ from run import POSTGRES_BIN_VARIABLE, find_postgres_bin
 
 STOP_LIMIT = 30.0
 
+SIDE_BY_SIDE = 8
+"""How many test processes may take ports at once."""
+
 
 class Server(ABC):
     """A server on a free port of 127.0.0.1, with a folder and a session of its own.
@@ -320,9 +323,13 @@ class PostgresServer(Server):
 
 
 def free_port() -> int:
-    """A free TCP port below the range that outgoing connections take theirs from."""
+    """A free TCP port below the range that outgoing connections take theirs from.
+
+    Tests that run side by side get different ones: a server that a test stops leaves its port free.
+    """
+    process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     while True:
-        port = random.randint(15_000, 32_000)
+        port = random.randrange(15_000, 32_000, SIDE_BY_SIDE) + process % SIDE_BY_SIDE
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port

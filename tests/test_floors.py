@@ -15,8 +15,8 @@ FLOORS = {
     7: "api admin background testing observers",
     6: "explaining tasks handle current enqueueing in_session runtime using waiting celery_worker"
     " celery_consumer celery_control",
-    5: "attempts calls claiming making_way dispatcher hearing relay by_hand by_message worker checks"
-    " lifecycle_log",
+    5: "attempts calls claiming making_way dispatcher hearing relay by_hand by_message worker"
+    " checks lifecycle_log",
     4: "backends",
     3: "runner injection capture reports offers",
     2: "store registry",

@@ -212,19 +212,24 @@ async def test_a_timeout_kills_the_child_even_one_that_ignores_sigterm(
         await pool.call(b"echo warm", on_frame=nothing)
         (pid,) = pool.pids
         started = time.monotonic()
+        events = Events()
         with pytest.raises(ChildTimeout, match=rf"timeout of 0.3 s; its child process {pid}"):
-            await pool.call(deed, on_frame=Events(), timeout=0.3)
+            await pool.call(deed, on_frame=events, timeout=0.3)
         took = time.monotonic() - started
         assert not is_running(pid)
-        assert took >= (0.3 + grace if deed == b"deaf" else 0.3)
+        was_deaf = deed == b"deaf" and bool(events.bodies)
+        assert took >= (0.3 + grace if was_deaf else 0.3)
         assert await pool.call(b"echo again", on_frame=nothing, timeout=LIMIT) == b"again"
 
 
 async def test_within_the_grace_a_child_can_clean_up(tmp_path: Path) -> None:
     note = tmp_path / "note"
+    events, patience = Events(), 0.2
     async with echo_pool(kill_grace=LIMIT) as pool:
-        with pytest.raises(ChildTimeout):
-            await pool.call(b"polite %s" % bytes(note), on_frame=Events(), timeout=0.2)
+        while not events.bodies:  # it was asked to end before it was ready for that
+            with pytest.raises(ChildTimeout):
+                await pool.call(b"polite %s" % bytes(note), on_frame=events, timeout=patience)
+            patience *= 2
     assert note.read_bytes() == b"cleaned up"
 
 

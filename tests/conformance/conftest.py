@@ -110,6 +110,7 @@ async def rig(
         "heartbeat_seconds": 0.5,
         "poll_seconds": 0.2,
         "shutdown_seconds": 5,
+        "store_timeout": 60,
         "max_payload": TEXT_CAP,
         "max_log_lines": LOG_CAP,
         "max_crashes": CRASH_CAP,
@@ -146,7 +147,7 @@ async def rig(
             jobs = await stack.enter_async_context(FastAPIJobs(**settings))
             worker = stack.enter_context(CeleryWorker(folder, settings))
             yield Rig(jobs, backend, abilities, settings, worker.process.pid)
-    wait_until(lambda: not leftovers(), 10, lambda: f"left behind: {leftovers()}")
+    wait_until(lambda: not leftovers(), 30, lambda: f"left behind: {leftovers()}")
 
 
 @contextmanager

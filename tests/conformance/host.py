@@ -6,6 +6,7 @@ import sys
 from importlib import import_module
 
 from fastapi_jobs import FastAPIJobs, Task
+from fastapi_jobs.testing.conformance.gate import LIMIT
 from tests.conformance.tasks import ends, flow
 
 SERVED = (ends, flow)
@@ -30,7 +31,7 @@ async def main(settings: str, lane: str, *calls: str) -> None:
     ]
     # Side by side: the immediate backend returns only when the job has run.
     await asyncio.gather(*wanted)
-    await asyncio.sleep(20)
+    await asyncio.sleep(2 * LIMIT)
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ def remember(event: Event) -> None:
     """An observer that keeps what it hears."""
     EVENTS.append(event)
     if file := os.environ.get(EVENTS_FILE):
-        note(file, f"{event.job_id} {event.kind}")
+        note(file, f"{event.job_id} {event.attempt} {event.kind}")
 
 
 def heard_of(job_id: UUID) -> list[str]:
@@ -52,9 +52,9 @@ def heard_of(job_id: UUID) -> list[str]:
     if not file:
         return [event.kind.value for event in EVENTS if event.job_id == job_id]
     lines = [line.split() for line in Path(file).read_text().splitlines()]
-    heard = [kind for of, kind in lines if of == str(job_id)]
-    # Another process may tell of the start before this one tells of the enqueue.
-    return sorted(heard, key=lambda kind: kind != "enqueued")
+    heard = [(int(attempt), kind) for of, attempt, kind in lines if of == str(job_id)]
+    # Processes tell side by side; what one attempt tells comes from one of them, in its order.
+    return [kind for _, kind in sorted(heard, key=lambda each: each[0])]
 
 
 def broken(event: Event) -> None:
@@ -173,5 +173,5 @@ class Rig:
         """Wait until the observer has heard these kinds of a job, in this order."""
 
         with suppress(AssertionError):
-            await eventually(lambda: heard_of(job_id) == list(wanted), "events", limit=5)
+            await eventually(lambda: heard_of(job_id) == list(wanted), "events")
         assert heard_of(job_id) == list(wanted)

@@ -1,7 +1,6 @@
 """Cancelling what waits, what runs, and what is over."""
 
 import asyncio
-import time
 from pathlib import Path
 
 import pytest
@@ -84,9 +83,7 @@ async def test_a_running_job_is_stopped_where_that_can_be(rig: Rig, kind: Kind, 
     asked = await job.cancel("enough")
     assert asked.cancel_requested_at is not None
     if rig.can.stops(task):
-        began = time.monotonic()
         done = await job.wait(LIMIT)
-        assert time.monotonic() - began < 5
         assert (done.status, done.reason) == (JobStatus.CANCELLED, "enough")
         assert await rig.outcomes(job) == [CANCELLED]
         return

@@ -44,7 +44,7 @@ async def in_another_host(rig: Rig, *wanted: tuple[AnyTask, list[Any]]) -> list[
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    out, _ = await asyncio.wait_for(host.communicate(), LIMIT)
+    out, _ = await asyncio.wait_for(host.communicate(), 4 * LIMIT)
     page, _ = await rig.jobs.list(JobFilter(queue=AWAY), limit=max(len(wanted), 1))
     assert host.returncode in (7, -9), f"{page} survived: {out.decode()}"
     return list(reversed(page))

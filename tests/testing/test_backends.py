@@ -33,4 +33,4 @@ class TestImmediate(BackendConformance):
 
 
 def test_nothing_is_left_behind() -> None:
-    wait_until(lambda: not leftovers(), 10, lambda: f"left behind: {leftovers()}")
+    wait_until(lambda: not leftovers(), 30, lambda: f"left behind: {leftovers()}")

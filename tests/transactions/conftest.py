@@ -12,5 +12,7 @@ from tests.transactions.hosting import RAN
 async def jobs(database_url: str) -> AsyncIterator[FastAPIJobs]:
     """Runs jobs on this event loop, on both databases in turn."""
     RAN.clear()
-    async with FastAPIJobs(database_url=database_url, migrate=True, poll_seconds=0.1) as started:
+    async with FastAPIJobs(
+        database_url=database_url, migrate=True, poll_seconds=0.1, store_timeout=60
+    ) as started:
         yield started

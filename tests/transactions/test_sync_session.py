@@ -143,7 +143,7 @@ async def test_sqlite_refuses_an_enqueue_beside_its_own_open_transaction(sqlite_
 async def test_postgresql_delays_nobody_beside_an_open_transaction(postgres_url: str) -> None:
     """A host that keeps its transaction open holds up the same unique key, and nothing else."""
     async with (
-        FastAPIJobs(database_url=postgres_url, migrate=True, store_timeout=3) as jobs,
+        FastAPIJobs(database_url=postgres_url, migrate=True, store_timeout=8) as jobs,
         async_session(postgres_url) as session,
     ):
         held = await bill.using(session=session).enqueue(1)

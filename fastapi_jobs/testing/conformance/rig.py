@@ -28,6 +28,7 @@ QUICK: Mapping[str, Any] = {
     "heartbeat_seconds": 0.5,
     "poll_seconds": 0.05,
     "shutdown_seconds": 0.1,
+    "store_timeout": 60,
     "max_crashes": 2,
     # Other processes import them before they get a call, whose timeout that would use up.
     "task_modules": ["fastapi_jobs.testing.conformance.tasks"],

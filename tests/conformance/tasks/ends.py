@@ -150,6 +150,11 @@ def fails_with_delay() -> None:
     raise ValueError("later")
 
 
+@both(retry=Retry(max=1, delay=60, jitter=False))
+def fails_with_long_delay() -> None:
+    raise ValueError("later")
+
+
 @both()
 def fails_by_settings() -> None:
     raise ValueError("once")
