@@ -95,12 +95,12 @@ class RabbitServer(Server):
             return int(connection.channel().queue_declare(queue, passive=True).message_count)
 
     @contextlib.contextmanager
-    def connected(self) -> Iterator[Any]:
-        """A connection of the test's own."""
-        with amqp.Connection(f"127.0.0.1:{self.port}", connect_timeout=5) as connection:
+    def connected(self, patience: float = 60.0) -> Iterator[Any]:
+        """A connection of the test's own; each step of its making may take `patience` seconds."""
+        with amqp.Connection(f"127.0.0.1:{self.port}", connect_timeout=patience) as connection:
             yield connection
 
     def _answers(self) -> bool:
-        with contextlib.suppress(OSError, amqp.AMQPError), self.connected():
+        with contextlib.suppress(OSError, amqp.AMQPError), self.connected(5):
             return True
         return False

@@ -340,8 +340,11 @@ def wait_until(
 ) -> None:
     """Return when `true()` holds; raises TimeoutError naming `what()` after `limit` seconds."""
     end = time.monotonic() + limit
-    while not true():
-        if time.monotonic() > end:
+    while True:
+        is_over = time.monotonic() > end  # who stood still may look once more
+        if true():
+            return
+        if is_over:
             raise TimeoutError(f"Not within {limit:g} s: {what()}")
         time.sleep(0.02)
 

@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, func, select, text
@@ -129,8 +129,9 @@ def _unsafe(connection: Connection) -> list[str]:
 def _clock_ahead(connection: Connection) -> float:
     asked = time.time()
     server: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
-    here = datetime.fromtimestamp((asked + time.time()) / 2, UTC)
-    return (server - here).total_seconds()
+    # Somewhere in between the server looked at its clock: only what is beyond that is certain.
+    said, answered = server.timestamp(), time.time()
+    return said - min(max(said, asked), answered)
 
 
 def _is_pooled(connection: Connection) -> bool:

@@ -16,6 +16,7 @@ import pytest
 from fastapi import FastAPI
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from fastapi_jobs.admin.throttle import Throttle
 from run import BROWSER_VARIABLE, find_browser
 from tests.admin.serving import Served, Site, Visitor, make_jobs, serving, started
 from tests.conftest import GRACE, leftovers
@@ -48,6 +49,12 @@ class Login(Protocol):
 
 
 @pytest.fixture
+def still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The throttle's clock stands still; ask for it before the site is made."""
+    monkeypatch.setattr(Throttle.__init__, "__defaults__", (lambda: 1000.0,))
+
+
+@pytest.fixture
 async def login(site: Site) -> AsyncIterator[Login]:
     """Visitors of `site`, by role."""
     async with AsyncExitStack() as visitors:
@@ -75,7 +82,7 @@ def browser() -> Iterator[Browser]:
     if program is None:
         pytest.fail(f"No Chromium or Chrome was found: install one, or set {BROWSER_VARIABLE}.")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program)
+        browser = playwright.chromium.launch(executable_path=program, timeout=120_000)
         yield browser
         browser.close()
 

@@ -118,7 +118,7 @@ class Served:
         """The session of a user of this role, for a browser."""
         kept = self.__dict__.setdefault("cookies", {})
         if role not in kept:
-            with Client(base_url=self.url) as client:
+            with Client(base_url=self.url, timeout=60) as client:
                 page = client.get("/jobs-admin/login").text
                 token = page.partition('name="csrf" value="')[2].partition('"')[0]
                 fields = {"username": NAMES[role], "password": PASSWORD, "csrf": token}

@@ -52,7 +52,7 @@ async def test_logins_tries_and_logouts_are_noted(site: Site, login: Login) -> N
     ]
 
 
-async def test_a_login_that_is_throttled_is_no_try(site: Site, login: Login) -> None:
+async def test_a_login_that_is_throttled_is_no_try(still: None, site: Site, login: Login) -> None:
     visitor = await login()
     answers = [(await visitor.log_in("anna", "wrong")).status_code for _ in range(12)]
     assert answers[-1] == 429

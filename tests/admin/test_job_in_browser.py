@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from fastapi_jobs import Job
 from tests.admin import job_tasks as tasks
@@ -131,6 +131,30 @@ def test_what_became_illegal_meanwhile_is_a_sentence(
     press(page, "Save")
     soon(page, re.compile("is cancelled"))
     expect(page.get_by_role("heading", level=1)).to_have_text(job.task)
+
+
+def test_an_answer_that_comes_late_does_not_change_what_is_asked(
+    browse: Browse, served: Served
+) -> None:
+    """It was asked for before the dialog was opened, and would make another form of this one."""
+    page = browse("operator")
+    job = served.run(running(served.jobs))
+    open_job(page, job)
+    held: list[Route] = []
+    page.route(lambda url: str(job.id) in url, lambda route: held.append(route))
+    with page.expect_request(lambda request: "x-jobs-live" in request.headers):
+        page.evaluate("void live.refresh()")
+    press(page, "Cancel")
+    served.run(job.cancel())
+    assert served.run(job.wait(60)).status == "cancelled"
+    for each in held:
+        each.continue_()
+    page.unroute_all()
+    page.wait_for_function("!live.busy")
+    form = page.locator("form[data-confirm-title]", has=page.get_by_role("button", name="Cancel"))
+    expect(form).to_have_attribute("action", re.compile("/cancel$"))
+    page.keyboard.press("Escape")
+    soon(page, "Finished: cancelled")
 
 
 @SIZES

@@ -95,6 +95,7 @@ def test_choose_and_cancel(served: Served, browse: Browse, size: str) -> None:
     expect(page.get_by_label("All on this page")).to_have_js_property("indeterminate", True)
     cancel.click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Cancel 5 jobs?")
+    page.wait_for_load_state("domcontentloaded")  # its script does it piece by piece
     page.get_by_role("button", name="Cancel 5 jobs").click()
     expect(page.get_by_text("Done: 5 cancelled.")).to_be_visible()
     page.get_by_role("link", name="Back to the list").click()
@@ -113,6 +114,7 @@ def test_all_that_match(served: Served, browse: Browse, size: str) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text("Cancel 450 jobs?")
     held: list[Route] = []
     page.route(re.compile("/jobs/change$"), lambda route: held.append(route))
+    page.wait_for_load_state("domcontentloaded")  # its script does it piece by piece
     page.get_by_role("button", name="Cancel 450 jobs").click()
     bar, told = page.get_by_role("progressbar"), page.locator("#jobs-run-told")
     expect(bar).to_have_js_property("value", 0)
@@ -144,6 +146,7 @@ def test_a_lost_server_is_told(served: Served, browse: Browse) -> None:
     page = browse("operator")
     page.goto("/jobs-admin/jobs/change?action=cancel&all=1&queue=lost")
     page.route(re.compile("/jobs/change$"), lambda route: route.fulfill(status=503))
+    page.wait_for_load_state("domcontentloaded")  # its script does it piece by piece
     page.get_by_role("button", name="Cancel 3 jobs").click()
     expect(page.get_by_text("Stopped, as the server answered 503: 0 cancelled.")).to_be_visible()
     page.unroute_all()
@@ -157,6 +160,7 @@ def test_copy_an_id(served: Served, browse: Browse) -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.goto(f"{LIST}?queue=copied")
     job_id = str(rows(page).get_attribute("id")).removeprefix("job-")
+    page.evaluate("() => { live.busy = true; window.setTimeout = () => 0; }")  # the sign stays
     page.get_by_role("button", name=f"Copy the id {job_id}").click()
     expect(page.locator(".jobs-copy.is-done")).to_be_visible()
     assert page.evaluate("navigator.clipboard.readText()") == job_id

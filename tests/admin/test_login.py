@@ -101,7 +101,7 @@ async def test_without_users_nobody_gets_in(sqlite_url: str) -> None:
         assert (answer.status_code, WRONG in answer.text) == (401, True)
 
 
-async def test_guessing_is_slowed_down(login: Login) -> None:
+async def test_guessing_is_slowed_down(still: None, login: Login) -> None:
     visitor = await login()
     for _ in range(FREE_TRIES):
         assert (await visitor.log_in("vera", "wrong")).status_code == 401
@@ -129,7 +129,7 @@ def test_each_failure_doubles_the_wait() -> None:
     assert throttle.wait("a") == 0
 
 
-async def test_many_guesses_at_once_are_many(login: Login, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_many_guesses_at_once_are_many(still: None, login: Login) -> None:
     visitor = await login()
     await visitor.load_token("/login")
     fields = {"username": "vera", "password": "wrong", "csrf": visitor.token}

@@ -8,6 +8,7 @@ from fastapi_jobs.store.audit import list_audit
 from tests.admin.board import fine, waits
 from tests.admin.conftest import Login
 from tests.admin.serving import NAMES, Site
+from tests.api.conftest import until
 
 CHANGES = {
     "pause": {"reason": "Too much mail"},
@@ -74,11 +75,12 @@ async def test_a_limit_holds_until_it_is_taken_back(site: Site, login: Login) ->
     page = (await anna.get("/queues")).text
     assert 'max="1"' in page
     assert "wins over the settings" in page
-    assert sorted([(await each.refresh()).status for each in jobs]) == [
-        "queued",
-        "queued",
-        "running",
-    ]
+
+    async def one_runs() -> bool:
+        found = sorted([(await each.refresh()).status for each in jobs])
+        return found == ["queued", "queued", "running"]
+
+    await until(one_runs)
     await anna.change("/queues/reset", queue="reports")
     row = await row_of(site, "reports")
     assert (row.max_running, row.priority) == (None, None)

@@ -118,6 +118,7 @@ def test_log_in_and_see_every_page_and_log_out(browse: Browse, role: str, size: 
 
 def _menu(page: Page, size: str) -> list[str]:
     """Open the menu, where it is folded."""
+    page.wait_for_load_state("domcontentloaded")  # before its script runs, it does nothing
     fold = page.get_by_role("button", name="Menu")
     if size == "phone" and fold.get_attribute("aria-expanded") != "true":
         fold.click()

@@ -26,6 +26,12 @@ def make_jobs(database_url: str, **overrides: Any) -> FastAPIJobs:
     return FastAPIJobs(database_url=database_url, **QUICK | overrides)
 
 
+@pytest.fixture(autouse=True)
+def patient_health(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That this process stood still is not the database's fault."""
+    monkeypatch.setattr("fastapi_jobs.api.health.PATIENCE_SECONDS", 30.0)
+
+
 @asynccontextmanager
 async def serve(app: FastAPI) -> AsyncIterator[AsyncClient]:
     """A client of an app whose lifespan runs."""

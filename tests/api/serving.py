@@ -30,8 +30,8 @@ def serving(database_url: str, log: Path) -> Iterator[str]:
             return False
 
     try:
-        wait_until(answers, 30)
+        wait_until(answers, 60)
         yield url
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(60)

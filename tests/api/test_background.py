@@ -116,7 +116,7 @@ async def locked(client: AsyncClient, url: str, path: str) -> Any:
 
 @pytest.mark.parametrize("path", ["/async", "/one"])
 async def test_a_commit_that_fails_is_503(sqlite_url: str, path: str) -> None:
-    jobs = make_jobs(sqlite_url, store_timeout=2)
+    jobs = make_jobs(sqlite_url, store_timeout=5)
     app = make_app(jobs)
     jobs.init_app(app)
     async with serve(app) as client:
@@ -130,7 +130,7 @@ async def test_a_commit_that_fails_is_503(sqlite_url: str, path: str) -> None:
 
 
 async def test_without_init_app_it_is_a_503_all_the_same(sqlite_url: str) -> None:
-    jobs = make_jobs(sqlite_url, store_timeout=2)
+    jobs = make_jobs(sqlite_url, store_timeout=5)
     app = make_app(jobs)
     app.router.lifespan_context = jobs.lifespan
     async with serve(app) as client:

@@ -175,11 +175,14 @@ class TestETag:
         assert now.headers["etag"] != tag
 
     async def test_a_long_poll_with_a_tag_tells_of_the_end(self, client: AsyncClient) -> None:
-        record = await create(client, "short", 0.3)
+        record = await create(client, "hang")
         path = f"/jobs/{record['id']}"
         tag = (await client.get(path)).headers["etag"]
-        answer = await client.get(path, params={"wait": 20}, headers={"If-None-Match": tag})
-        assert (answer.status_code, answer.json()["status"]) == (200, "succeeded")
+        asked = client.get(path, params={"wait": 20}, headers={"If-None-Match": tag})
+        poll = asyncio.create_task(asked)
+        await client.post(f"{path}/cancel")
+        answer = await poll
+        assert (answer.status_code, answer.json()["status"]) == (200, "cancelled")
 
     async def test_what_changed_meanwhile_is_412(self, client: AsyncClient) -> None:
         record = await later(client)

@@ -38,14 +38,14 @@ async def test_a_database_that_is_away_is_503_until_it_is_back(
 ) -> None:
     server = postgres_server_factory()
     with server.fresh_database() as url:
-        jobs, app = make_jobs(url, store_timeout=2), FastAPI()
+        jobs, app = make_jobs(url, store_timeout=5), FastAPI()
         jobs.init_app(app, permission=lambda r, action, job: "x-out" not in r.headers)
         async with serve(app) as client:
             assert (await client.get("/jobs/health")).status_code == 200
             server.stop()
             begun = time.monotonic()
             health = await client.get("/jobs/health")
-            assert time.monotonic() - begun < 10
+            assert time.monotonic() - begun < 60
             bare = await client.get("/jobs/health", headers={"x-out": "1"})
             refused = await client.post("/jobs", json={"task": "tests.api.tasks.add", "args": [1]})
             listed = await client.get("/jobs")

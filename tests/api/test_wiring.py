@@ -339,7 +339,7 @@ async def test_on_a_real_server(database_url: str) -> None:
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning"))
     serving = asyncio.create_task(server.serve())
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not server.started:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         async with AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:

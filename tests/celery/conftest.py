@@ -66,7 +66,7 @@ def settings_of(database_url: str, broker_url: str, pool: str) -> dict[str, Any]
         "migrate": True,
         "durability": "normal",
         "heartbeat_seconds": 0.5,
-        "lease_seconds": 3,
+        "lease_seconds": 8,
         "poll_seconds": 0.2,
         "shutdown_seconds": 20,
         "task_modules": ["tests.celery.tasks"],

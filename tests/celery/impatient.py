@@ -1,6 +1,7 @@
 """Celery's app with a visibility timeout that is shorter than the jobs, for `celery -A` alone."""
 
 import os
+import time
 from typing import Any
 
 from celery import signals
@@ -23,4 +24,10 @@ def note_message(task_id: str, **_: Any) -> None:
     note(os.environ["MESSAGES"], task_id)
 
 
+def note_arrival(request: Any, **_: Any) -> None:
+    """A message came to the consumer, which may hold it back."""
+    note(f"{os.environ['MESSAGES']}.arrivals", f"{request.id}@{time.time()}")
+
+
 signals.task_prerun.connect(note_message, weak=False)
+signals.task_received.connect(note_arrival, weak=False)

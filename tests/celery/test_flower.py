@@ -82,7 +82,7 @@ async def test_flower_shows_workers_and_tasks(place: Place, app: FastAPIJobs) ->
         [seen, *_] = [each for each in flower.api("/tasks").values() if each["name"]]
         assert (seen["name"], seen["uuid"] in made) == (add.name, True)
         assert add.name in flower.page(f"/task/{seen['uuid']}")
-        assert flower.api("/workers?status=1") == {name: True}
+        await eventually(lambda: flower.api("/workers?status=1") == {name: True}, "it is online")
 
 
 def _knows(flower: Flower, name: str) -> bool:

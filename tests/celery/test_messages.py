@@ -34,6 +34,12 @@ def came(messages: Path, job: Any) -> int:
     return Counter(messages.read_text().split())[str(job.id)] if messages.exists() else 0
 
 
+def first_arrival(messages: Path, job: Any) -> float:
+    """When the first message of a job came to the worker, whether it was held back there or not."""
+    noted = [line.split("@") for line in Path(f"{messages}.arrivals").read_text().split()]
+    return min(float(at) for job_id, at in noted if job_id == str(job.id))
+
+
 @KINDS
 async def test_a_job_longer_than_the_visibility_timeout_runs_once(
     place: Place, app: FastAPIJobs, gate: Gate, messages: Path, task: Any
@@ -59,8 +65,9 @@ async def test_a_job_delayed_beyond_it_runs_once(
     job = await count.using(run_after=4 * VISIBILITY_SECONDS).enqueue(str(file))
     assert await (await add.enqueue(1, 2)).result(LIMIT) == 3
     assert (await job.wait(LIMIT)).attempt == 1
-    assert (runs(file), came(messages, job)) == (1, 1)
+    assert runs(file) == 1
     assert job.run_after is not None
+    assert first_arrival(messages, job) >= job.run_after.timestamp()
     record = await sqlite_app.runtime.store.read(queries.get_job, job.id)
     assert record is not None
     assert record.started_at is not None
@@ -81,7 +88,7 @@ async def test_a_cancel_without_a_worker_is_honoured(
     await eventually(is_published, "it is published")
     assert (await job.cancel()).status is JobStatus.CANCELLED
     sqlite_place.worker(command=IMPATIENT)
-    await eventually(lambda: came(messages, job) == 1, "its message to come")
+    await eventually(lambda: came(messages, job) >= 1, "its message to come")
     assert await (await add.enqueue(1, 2)).result(LIMIT) == 3
     done = await job.refresh()
     assert (done.status, done.attempt, runs(file)) == (JobStatus.CANCELLED, 0, 0)

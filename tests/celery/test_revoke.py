@@ -20,9 +20,16 @@ from tests.celery_worker import LIMIT
 async def revoke(app: FastAPIJobs, job: Job[Any], **options: Any) -> None:
     """What `celery control` sends; returns when a worker has answered."""
     celery = make_celery(app.settings)
-    answers = await asyncio.to_thread(
-        lambda: celery.control.revoke(str(job.id), reply=True, timeout=5, **options)
-    )
+    answers: list[Any] = []
+
+    async def is_answered() -> bool:
+        # A worker says that it is ready just before it listens to commands.
+        answers[:] = await asyncio.to_thread(
+            lambda: celery.control.revoke(str(job.id), reply=True, timeout=5, limit=1, **options)
+        )
+        return bool(answers)
+
+    await eventually(is_answered, "a worker answers", LIMIT)
     celery.close()
     assert [*answers[0].values()] == [{"ok": "1 of 1 ids are jobs to cancel"}]
 
@@ -95,10 +102,13 @@ async def test_an_id_that_is_no_jobs_harms_nobody(
     worker = sqlite_place.worker()
     celery = make_celery(sqlite_app.settings)
     unknown = "01a1ff6f-6741-70ca-b79c-89a626a7885d"
-    for name in ("garbage", unknown):
-        await asyncio.to_thread(celery.control.revoke, name)
+
+    async def is_told() -> bool:
+        for name in ("garbage", unknown):
+            await asyncio.to_thread(celery.control.revoke, name)
+        await asyncio.sleep(0.2)
+        return f"nothing to revoke: There is no job {unknown}" in worker.said()
+
+    await eventually(is_told, "it is told")
     celery.close()
-    await eventually(
-        lambda: f"nothing to revoke: There is no job {unknown}" in worker.said(), "it is told"
-    )
     assert await (await add.enqueue(1, 2)).result(LIMIT) == 3

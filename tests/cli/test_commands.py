@@ -69,7 +69,7 @@ def test_a_job_from_enqueue_to_its_end(site: Site) -> None:
         assert (job["status"], job["result"], job["is_new"]) == ("succeeded", 6, True)
         failed = site.run("enqueue", FAIL, "text=oh no", "--wait", *APP)
         assert failed.returncode == 1
-        assert failed.stderr.startswith("failed: ValueError: oh no")
+        assert failed.stderr.splitlines()[-1].startswith("failed: ValueError: oh no")
     [newest, _, oldest] = parsed(site, "list", "--limit", "3")["items"]
     assert [newest["status"], oldest["status"]] == ["failed", "succeeded"]
     shown = good(site, "show", newest["id"])

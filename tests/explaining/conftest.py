@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -67,7 +68,7 @@ class World:
             "queues": "[]",
             "tasks": json.dumps([TASK, LIMITED]),
             "started_at": utc_now(),
-            "heartbeat_at": utc_now(),
+            "heartbeat_at": utc_now() + timedelta(hours=1),
         }
         record = WorkerRecord(**values | changed)
         self.store.write_sync(RegisterWorker(record))

@@ -152,6 +152,8 @@ class Launcher:
         port = free_port()
         command = ["-m", "uvicorn", "tests.faults.app:app", "--port", str(port)]
         command += ["--workers", str(workers), "--no-access-log"]
+        # Its supervisor kills a worker that stands still for a while, with what that runs.
+        command += ["--timeout-worker-healthcheck", "60"]
         return self._start(command, port, failpoint, ready, settings)
 
     def _start(

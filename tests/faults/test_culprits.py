@@ -30,7 +30,7 @@ def test_a_culprit_among_fifty_innocents(launch: Launcher, view: View, folder: P
             worker = launch.worker(max_crashes=3, ready=False)
         return all(row.finished_at is not None for row in view.jobs().values())
 
-    wait_until(supervise, LIMIT, lambda: f"all to finish; {deaths} deaths")
+    wait_until(supervise, 3 * LIMIT, lambda: f"all to finish; {deaths} deaths")
     found = view.jobs()
     assert [found[job_id].status for job_id in innocents] == [JobStatus.SUCCEEDED] * 50
     assert {found[job_id].crashes for job_id in innocents} == {0}

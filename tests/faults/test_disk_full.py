@@ -8,6 +8,7 @@ import pytest
 from fastapi_jobs.status import JobStatus
 from tests.faults import ledger
 from tests.faults.processes import LIMIT, Launcher, Refused, Running
+from tests.faults.tasks import GO
 from tests.faults.view import View, assert_nothing_lost_or_doubled, wait_for_begun
 from tests.servers import wait_until
 
@@ -31,12 +32,13 @@ def test_no_space_left(
 ) -> None:
     launch, view = world(sqlite_url)
     server = launch.server()
-    running = [server.enqueue("note", seconds=1.0, payload=PAYLOAD) for _ in range(5)]
+    running = [server.enqueue("wait_for_go") for _ in range(5)]
     wait_for_begun(folder, running)
     # The kernel refuses to let this process's files grow, as it does on a full disk.
     assert server.ask("POST", "/file-limit?size=300000")[0] == 200
     assert status_of_the_first_refused(server) == 503
     accepted = {line.job_id for line in ledger.lines(folder, ledger.ACCEPTED)}
+    (folder / GO).touch()
     wait_until(
         lambda: {line.job_id for line in ledger.lines(folder, ledger.ENDED)} >= set(running),
         LIMIT,

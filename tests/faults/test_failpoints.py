@@ -32,7 +32,7 @@ def test_killed_in_the_middle_of_many(
     server = launch.server(failpoint=place)
     accepted = server.enqueue_all(40, "note", seconds=0.03)
     assert server.wait() == -signal.SIGKILL
-    at_death = view.jobs()
+    at_death = view.at_death()
     assert set(accepted) <= set(at_death)
     decided = {key for key, row in at_death.items() if row.status in FINAL}
     calls = [line for line in ledger.lines(folder, ledger.BEGUN) if line.job_id in decided]
@@ -49,7 +49,7 @@ def test_killed_after_an_insert_that_was_no_claim(
     api = launch.server(dispatch=False, failpoint="insert:12")
     api.enqueue_all(40, "note")
     assert api.wait() == -signal.SIGKILL
-    found = view.jobs()
+    found = view.at_death()
     assert len(found) >= 12, "the kill came before the commit"
     assert {row.status for row in found.values()} == {JobStatus.QUEUED}
     assert len(ledger.lines(folder, ledger.ACCEPTED)) < len(found), "it answered after its death"
@@ -69,7 +69,7 @@ def test_a_worker_is_killed_beside_an_api_that_goes_on(
         assert len(api.enqueue_all(20, "note", seconds=0.02)) == 20, "the API was hurt as well"
     assert worker.wait() == -signal.SIGKILL
     assert len(api.enqueue_all(5, "note")) == 5
-    at_death = view.jobs()
+    at_death = view.at_death()
     launch.worker()
     view.wait_for_all()
     assert_nothing_lost_or_doubled(view, folder)

@@ -90,6 +90,7 @@ async def test_without_its_redis_it_polls(
         await eventually(lambda: "answers again" in worker.log.read_text(), "and there")
         assert (await (await note.enqueue()).wait(LIMIT)).status is JobStatus.SUCCEEDED
     said = worker.log.read_text()
-    assert (said.count("does not answer"), said.count("answers again")) == (1, 1), said
+    # Not at each of its many tries; a Redis that stands still for a second adds a pair.
+    assert 1 <= said.count("does not answer") == said.count("answers again") <= 3, said
     assert "Traceback" not in said
     assert len((folder / BEGUN).read_text().split("\n")) >= 8

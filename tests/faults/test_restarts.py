@@ -11,7 +11,8 @@ import pytest
 from fastapi_jobs.status import AttemptOutcome, JobStatus
 from tests.faults import ledger
 from tests.faults.processes import LIMIT, Launcher, Running
-from tests.faults.view import View, assert_nothing_lost_or_doubled
+from tests.faults.tasks import GO
+from tests.faults.view import View, assert_nothing_lost_or_doubled, wait_for_begun
 from tests.servers import wait_until
 
 pytestmark = pytest.mark.slow
@@ -26,18 +27,23 @@ def in_the_middle(view: View, folder: Path) -> bool:
     return len(book) >= COUNT // 5
 
 
-def enqueue_until_hurt(server: Running, view: View, folder: Path) -> ThreadPoolExecutor:
+def enqueue_until_hurt(
+    server: Running, view: View, folder: Path, count: int = COUNT
+) -> ThreadPoolExecutor:
     """Let clients enqueue 200 jobs; returns when a fifth of them has ended."""
     clients = ThreadPoolExecutor(1)
-    clients.submit(server.enqueue_all, COUNT, "note", seconds=0.1)
+    clients.submit(server.enqueue_all, count, "note", seconds=0.1)
     wait_until(lambda: in_the_middle(view, folder), LIMIT, lambda: "a fifth of the jobs to end")
     return clients
 
 
 def test_one_process_is_killed(launch: Launcher, view: View, folder: Path) -> None:
     server = launch.server(**SLOTS)
-    with enqueue_until_hurt(server, view, folder):
+    held = server.enqueue("wait_for_go")  # however late the kill comes, this one is running
+    wait_for_begun(folder, [held])
+    with enqueue_until_hurt(server, view, folder, COUNT - 1):
         server.kill()
+    (folder / GO).touch()
     again = launch.server(**SLOTS)
     missing = COUNT - len(ledger.lines(folder, ledger.ACCEPTED))
     assert len(again.enqueue_all(missing, "note", seconds=0.01)) == missing
@@ -63,12 +69,16 @@ def test_one_of_two_uvicorn_workers_is_killed(launch: Launcher, view: View, fold
     found = view.wait_for_all()
     assert_nothing_lost_or_doubled(view, folder)
     assert sum(row.crashes for row in found.values()) <= 1
-    assert victim not in {row.pid for row in view.workers().values()}
+    wait_until(
+        lambda: victim not in {row.pid for row in view.workers().values()},
+        LIMIT,
+        lambda: "the dead one's row to go",
+    )
 
 
 def test_sigterm_charges_nothing(launch: Launcher, view: View, folder: Path) -> None:
     server = launch.server(**SLOTS, shutdown_seconds=0.1)
-    long = [server.enqueue("note", seconds=30.0) for _ in range(3)]
+    long = [server.enqueue("note", seconds=3600.0) for _ in range(3)]
     with enqueue_until_hurt(server, view, folder):
         server.terminate()
     found = view.jobs()

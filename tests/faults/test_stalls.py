@@ -21,7 +21,7 @@ from tests.servers import PostgresServer, wait_until
 pytestmark = pytest.mark.slow
 
 World = Callable[[str], tuple[Launcher, View]]
-LEASE = 1.0
+LEASE = 2.5
 SHORT: dict[str, Any] = {"lease_seconds": LEASE, "heartbeat_seconds": 0.2}
 STALL = 2 * LEASE
 
@@ -159,9 +159,11 @@ def test_a_shutdown_ends_while_postgresql_is_away(
     database = postgres_server_factory(fsync=True)
     launch, view = world(database.url(database.create_database()))
     server = launch.server(shutdown_seconds=0.2)
-    mine = [server.enqueue("note", seconds=seconds) for seconds in (0.5, 3600.0)]
+    mine = [server.enqueue("wait_for_go"), server.enqueue("note", seconds=3600.0)]
     wait_for_begun(folder, mine)
     with restarted(database):
+        (folder / GO).touch()  # it ends while the database is away
+        wait_until(lambda: bool(ledger.lines(folder, ledger.ENDED)), LIMIT, lambda: "it to end")
         server.terminate()
     assert view.job(mine[1]).status == JobStatus.RUNNING, "it could be given back after all"
     launch.worker()

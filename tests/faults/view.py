@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import Connection, Executable, Select, select, text
 from sqlalchemy.exc import DBAPIError
 
 from fastapi_jobs.status import FINAL, AttemptOutcome, JobStatus
@@ -15,6 +15,11 @@ from fastapi_jobs.store.tables import attempts, jobs, workers
 from tests.faults import ledger
 from tests.faults.processes import LIMIT
 from tests.servers import wait_until
+
+_UNDER_WAY = text(
+    "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() "
+    "AND pid <> pg_backend_pid() AND backend_type = 'client backend' AND state <> 'idle'"
+)
 
 _FINAL = {status.value for status in FINAL}
 
@@ -28,6 +33,12 @@ class View:
     def jobs(self) -> dict[UUID, Any]:
         """Every job's row."""
         return {row.id: row for row in self._rows(select(jobs))}
+
+    def at_death(self) -> dict[UUID, Any]:
+        """Every job's row, once the server has done or undone what a killed process had sent."""
+        if not self._database.is_sqlite:
+            wait_until(lambda: not self._read(_UNDER_WAY), LIMIT, lambda: "transactions to end")
+        return self.jobs()
 
     def job(self, job_id: UUID) -> Any:
         """One job's row."""
@@ -53,7 +64,7 @@ class View:
                 raise
             return self._read(statement)  # that connection was older than the server's restart
 
-    def _read(self, statement: Select[Any]) -> Sequence[Any]:
+    def _read(self, statement: Executable) -> Sequence[Any]:
         with self._connect() as connection:
             return connection.execute(statement).all()
 

@@ -1,8 +1,8 @@
 """What a user of the app sees, with what may differ from backend to backend made alike."""
 
 import re
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -146,6 +146,13 @@ class User:
         wait_until(lambda: bool(gate.pids), LIMIT, lambda: str(self.get(job_id)))
         self.wait(job_id, "running", *FINAL)
         return job_id
+
+    @contextmanager
+    def pause(self) -> Iterator[None]:
+        """Until the block ends, nothing starts."""
+        self.ask("POST", "/jobs/queues/default/pause")
+        yield
+        self.ask("POST", "/jobs/queues/default/resume")
 
     def is_there(self) -> bool:
         """Whether the app answers."""

@@ -22,7 +22,9 @@ const live = {
     try {
       const answer = await fetch(location.href, { headers: { "X-Jobs-Live": "1" } });
       if (answer.status === 401 || answer.redirected) location.reload();
-      if (answer.ok) this.show(new DOMParser().parseFromString(await answer.text(), "text/html"));
+      const page = answer.ok && new DOMParser().parseFromString(await answer.text(), "text/html");
+      // Meanwhile a dialog may have been opened: the form that it asks about must not become another.
+      if (page && !document.querySelector("dialog[open]")) this.show(page);
       document.body.classList.toggle("jobs-stale", !answer.ok);
     } catch {
       document.body.classList.add("jobs-stale");
