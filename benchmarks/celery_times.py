@@ -70,7 +70,7 @@ def _post(bench: Bench, requests: int, *, up: bool) -> Raw:
             redis.stop()
         arguments = {"settings": settings, "port": port}
         with start_child("served:serve_with", arguments):
-            wait_until(lambda: answers(port))
+            wait_until(lambda: answers(port), limit=180)
             load = {
                 "port": port, "path": "/durable",
                 "requests": requests, "connections": CONNECTIONS,

@@ -22,7 +22,7 @@ def _run(bench: Bench, variant: str, requests: int) -> Raw:
         bench.database("sqlite") as url,
         start_child("served:serve", {"url": url, "port": port}, core=0),
     ):
-        wait_until(lambda: answers(port))
+        wait_until(lambda: answers(port), limit=180)
         arguments = {
             "port": port, "path": path, "counter": counter,
             "requests": requests, "connections": CONNECTIONS,
@@ -71,7 +71,7 @@ def first_answer(url: str, queue_limit: int, jobs: int) -> Raw:
     arguments = {"url": url, "port": port, "queue_limit": queue_limit}
     began = time.perf_counter()
     with start_child("served:serve", arguments):
-        wait_until(lambda: answers(port))
+        wait_until(lambda: answers(port), limit=180)
         seconds = time.perf_counter() - began
         wait_until(lambda: int(ask(port, "/counts")["finished"]) >= jobs, limit=1200)
         drained = time.perf_counter() - began

@@ -18,6 +18,7 @@ from fastapi_jobs import heap
 from fastapi_jobs.backends.threads import CALL_THREADS
 from fastapi_jobs.current import runtimes
 from fastapi_jobs.registry import registry
+from fastapi_jobs.store import database
 from run import POSTGRES_BIN_VARIABLE
 from tests.rabbit_server import RabbitServer, find_rabbit
 from tests.redis_server import RedisServer, find_redis
@@ -59,6 +60,13 @@ def no_app_outlives_its_test() -> Iterator[None]:
     for each in runtimes():
         if not each.has_opened and each not in earlier:
             each.is_closed = True
+
+
+@pytest.fixture(autouse=True)
+def patient_connections(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test process that stood still while it connected to PostgreSQL may go on."""
+    if request.path.stem != "test_stalls":
+        monkeypatch.setitem(database.NETWORK, "connect_timeout", 60)
 
 
 @functools.cache

@@ -57,7 +57,7 @@ class RedisServer(Server):
 
     @contextlib.contextmanager
     def _client(self, database: int = 0) -> Iterator[redis.Redis]:
-        client = redis.Redis(port=self.port, db=database, socket_timeout=5)
+        client = redis.Redis(port=self.port, db=database, socket_timeout=60)
         try:
             yield client
         finally:

@@ -308,7 +308,7 @@ class PostgresServer(Server):
 
     def _connect(self, database: str = "postgres") -> psycopg.Connection:
         url = self.url(database).replace("+psycopg", "")
-        return psycopg.connect(url, autocommit=True, connect_timeout=10)
+        return psycopg.connect(url, autocommit=True, connect_timeout=60)
 
     def _answers(self) -> bool:
         try:

@@ -65,7 +65,7 @@ async def enqueued(seconds: float = 0) -> Job[None]:
 async def test_the_jobs_of_a_commit_start_in_groups_each_before_its_callers_are_answered(
     database_url: str,
 ) -> None:
-    async with FastAPIJobs(database_url=database_url, migrate=True) as jobs:
+    async with FastAPIJobs(database_url=database_url, migrate=True, lease_seconds=600) as jobs:
         await idle_dispatcher(jobs)
         made = await asyncio.gather(*(enqueued() for _ in range(GROUP + JOBS)))
         assert {job.status for job in made} == {JobStatus.RUNNING}
@@ -76,8 +76,9 @@ async def test_the_jobs_of_a_commit_start_in_groups_each_before_its_callers_are_
 
 
 async def test_a_stop_waits_for_inserts_under_way_and_runs_what_they_claimed(
-    sqlite_url: str,
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(dispatcher_module, "GIVE_BACK_SECONDS", 60.0)
     jobs = FastAPIJobs(database_url=sqlite_url)
     await jobs.startup()
     dispatcher = await idle_dispatcher(jobs)
@@ -99,7 +100,7 @@ async def test_a_stop_waits_for_inserts_under_way_and_runs_what_they_claimed(
 
 async def test_a_claim_under_way_lets_an_insert_be_one_too(sqlite_url: str) -> None:
     """Else a burst that begins beside a claim waits as a whole, and each job is claimed later."""
-    async with FastAPIJobs(database_url=sqlite_url) as jobs:
+    async with FastAPIJobs(database_url=sqlite_url, lease_seconds=600) as jobs:
         dispatcher = await idle_dispatcher(jobs)
         with write_locked(sqlite_url):
             dispatcher.wake()

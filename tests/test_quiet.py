@@ -59,7 +59,11 @@ async def test_a_quieted_process(jobs: FastAPIJobs, caplog: pytest.LogCaptureFix
     assert worker is not None
     assert worker.id is not None
     running = await waits.enqueue()
-    assert (await running.refresh()).status is JobStatus.RUNNING
+
+    async def runs() -> bool:
+        return (await running.refresh()).status is JobStatus.RUNNING
+
+    await eventually(runs, "it runs")
     await store.write(QuietWorker(worker.id, True))
     came = await adds.enqueue(1, 2)
     assert came.status is JobStatus.QUEUED

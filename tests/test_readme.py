@@ -70,16 +70,16 @@ def served(folder: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
     finally:
         server.terminate()
-        server.communicate(timeout=30)
+        server.communicate(timeout=120)
 
 
 def test_the_five_minute_start(start: Path) -> None:
-    with served(start) as base, httpx2.Client(base_url=base, timeout=30) as client:
-        wait_until(lambda: answers(client), 30)
+    with served(start) as base, httpx2.Client(base_url=base, timeout=120) as client:
+        wait_until(lambda: answers(client), 120)
         who = {"email": "ada@example.com", "name": "Ada"}
         signup = client.post("/signup", params=who)
         assert signup.status_code == 202
-        job = client.get(f"/jobs/{signup.json()['job_id']}", params={"wait": 10}).json()
+        job = client.get(f"/jobs/{signup.json()['job_id']}", params={"wait": 60}).json()
         assert (job["status"], job["result"]) == ("succeeded", 3)
 
 

@@ -55,12 +55,14 @@ def upgrade(database: Database, revision: str = "head") -> None:
 
 
 def _upgrade(database: Database, revision: str) -> None:
+    from alembic import command  # this takes a while: before anything is locked
+
     with database.writing.connect() as connection, connection.begin():
         if not database.is_sqlite:
             lock = "SELECT pg_advisory_xact_lock(hashtextextended('fastapi_jobs migrate', 0))"
             connection.execute(text("SET LOCAL lock_timeout = 0"))
             connection.execute(text(lock))
-        _run_alembic(connection, revision)
+        command.upgrade(alembic_config(connection), revision)
 
 
 def _once_unlocked(database: Database, step: Callable[[], T]) -> T:
@@ -75,12 +77,6 @@ def _once_unlocked(database: Database, step: Callable[[], T]) -> T:
             if not locked or time.monotonic() > deadline:
                 raise database.unavailable(error) from error
         time.sleep(0.02)
-
-
-def _run_alembic(connection: Connection, revision: str) -> None:
-    from alembic import command
-
-    command.upgrade(alembic_config(connection), revision)
 
 
 def alembic_config(connection: Connection | None = None) -> Any:

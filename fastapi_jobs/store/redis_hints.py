@@ -255,18 +255,19 @@ class Listener:
 
     def _hear(self, channel: Any) -> None:
         channel.subscribe(self._redis.channel)
-        heard_at, asked = time.monotonic(), False
+        heard_at, asked_at = time.monotonic(), None
         while not self._stop.is_set():
             message = channel.get_message(timeout=0.5)
             now = time.monotonic()
             if message is not None:
-                heard_at, asked = now, False
+                heard_at, asked_at = now, None
                 self._take(message)
-            elif now - heard_at > SILENT_SECONDS + REPLY_SECONDS:
+            elif asked_at is None:
+                if now - heard_at > SILENT_SECONDS:
+                    channel.ping()
+                    asked_at = now
+            elif now - asked_at > REPLY_SECONDS:
                 raise TimeoutError(f"silent for {now - heard_at:.1f} s")
-            elif now - heard_at > SILENT_SECONDS and not asked:
-                channel.ping()
-                asked = True
 
     def _take(self, message: dict[str, Any]) -> None:
         if message["type"] == "subscribe":

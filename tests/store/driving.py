@@ -27,12 +27,22 @@ BACKEND = "asyncio"
 @contextmanager
 def open_store(url: str) -> Iterator[Store]:
     """An open store, tables made, closed at the end."""
-    store = Store(url, durability="normal", auto_migrate=True)
+    # Patient: thousands of rows in one operation take their time on a slow machine.
+    store = Store(url, durability="normal", auto_migrate=True, timeout=120.0)
     store.open()
     try:
         yield store
     finally:
         store.close()
+
+
+def analyze(store: Store) -> None:
+    """Even while autovacuum is at it: a writer's patience of 100 ms is not for this."""
+    with store.database.writing.connect() as connection:
+        if not store.database.is_sqlite:
+            connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
+        connection.exec_driver_sql("ANALYZE")
+        connection.commit()
 
 
 def later(seconds: float) -> datetime:

@@ -19,6 +19,7 @@ from fastapi_jobs.store.store import Store
 from fastapi_jobs.store.transaction import Hints, Operation, Patience, Transaction
 from tests.store.driving import (
     NOW,
+    analyze,
     apply_lost,
     claim_operation,
     job_of,
@@ -138,9 +139,7 @@ def test_no_page_scans(store: Store) -> None:
         tx = Transaction(connection, store.database)
         for number in range(2000):
             Audit(entry("ann", target=f"job {number}")).apply_one(tx)
-    with store.database.writing.connect() as connection:
-        connection.exec_driver_sql("ANALYZE")
-        connection.commit()
+    analyze(store)
     plans: list[str] = []
     prefix = "EXPLAIN QUERY PLAN " if store.database.is_sqlite else "EXPLAIN "
 

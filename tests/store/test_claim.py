@@ -24,6 +24,7 @@ from tests.servers import wait_until
 from tests.store.driving import (
     BACKEND,
     NOW,
+    analyze,
     attempts_of,
     claim,
     claim_one,
@@ -249,7 +250,7 @@ def test_expired_jobs_are_cancelled(store: Store) -> None:
         record = job_of(store, each)
         assert (record.status, record.reason) == ("cancelled", "expired")
         assert record.finished_at == later(5)
-    assert {waiting, scheduled} <= set(heard)
+    wait_until(lambda: {waiting, scheduled} <= set(heard))
 
 
 def test_no_expired_job_starts_however_many_expire(
@@ -360,9 +361,7 @@ def _fill(store: Store) -> None:
     ]
     insert(store, *jobs)
     queued(store, 50, task="known", queue="q1", priority=-5)
-    with store.database.writing.connect() as connection:
-        connection.exec_driver_sql("ANALYZE")
-        connection.commit()
+    analyze(store)
 
 
 class _explaining:

@@ -12,6 +12,7 @@ from fastapi_jobs.store.moves import RequestCancel
 from fastapi_jobs.store.store import Store
 from tests.store.driving import (
     NOW,
+    analyze,
     claim,
     finish_of,
     insert_unique,
@@ -86,9 +87,7 @@ def test_no_fact_scans(store: Store) -> None:
     store.write_sync(RequestCancel(held.id, NOW))
     insert_unique(store, "key")
     [mine] = queued(store, priority=-5)
-    with store.database.writing.connect() as connection:
-        connection.exec_driver_sql("ANALYZE")
-        connection.commit()
+    analyze(store)
     plans: list[str] = []
     prefix = "EXPLAIN QUERY PLAN " if store.database.is_sqlite else "EXPLAIN "
 

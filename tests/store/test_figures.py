@@ -19,6 +19,7 @@ from fastapi_jobs.store.rows import Claimed
 from fastapi_jobs.store.store import Store
 from tests.store.driving import (
     NOW,
+    analyze,
     claim,
     claim_one,
     failure_of,
@@ -193,8 +194,7 @@ def test_no_figure_scans(store: Store) -> None:
         ended = "UPDATE fastapi_jobs_jobs SET status = 'succeeded', finished_at = created_at"
         connection.exec_driver_sql(ended)
         connection.commit()
-        connection.exec_driver_sql("ANALYZE")
-        connection.commit()
+    analyze(store)
     plans: list[str] = []
     prefix = "EXPLAIN QUERY PLAN " if store.database.is_sqlite else "EXPLAIN "
 

@@ -10,6 +10,7 @@ from fastapi_jobs.store.queries import get_queues
 from fastapi_jobs.store.queues import LimitQueue, PauseQueue
 from fastapi_jobs.store.store import Store
 from fastapi_jobs.store.transaction import Hints
+from tests.servers import wait_until
 from tests.store.driving import BACKEND, NOW, apply_lost, claim, new_job, queued, register
 
 
@@ -65,6 +66,7 @@ def test_who_waits_for_room_is_told(store: Store) -> None:
     heard: list[Hints] = []
     store.listen(heard.append)
     store.write_sync(LimitQueue("q", {"max_running": 5}))
+    wait_until(lambda: bool(heard))  # who wrote is answered first
     assert [each.queued for each in heard] == [True]
 
 

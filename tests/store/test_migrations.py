@@ -152,7 +152,7 @@ def test_four_processes_migrate_at_once(database_url: str) -> None:
         assert process.stdin is not None
         process.stdin.write("g")
         process.stdin.flush()
-    said = [process.communicate(timeout=60)[1] for process in processes]
+    said = [process.communicate(timeout=180)[1] for process in processes]
     assert [process.returncode for process in processes] == [0] * 4, said
 
 

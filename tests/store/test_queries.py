@@ -20,6 +20,7 @@ from fastapi_jobs.store.queries import count_jobs, list_jobs
 from fastapi_jobs.store.store import Store
 from tests.store.driving import (
     NOW,
+    analyze,
     claim,
     failure_of,
     finish_of,
@@ -266,9 +267,7 @@ def test_no_list_scans(store: Store) -> None:
     """20,000 rows, of which the oldest is the rare one: each plan walks an index."""
     queued(store, task="rare", queue="rare", owner="rare", tags=("rare",))
     queued(store, 20_000, owner="many", tags=("many",))
-    with store.database.writing.connect() as connection:
-        connection.exec_driver_sql("ANALYZE")
-        connection.commit()
+    analyze(store)
     plans: list[str] = []
     prefix = "EXPLAIN QUERY PLAN " if store.database.is_sqlite else "EXPLAIN "
 

@@ -12,6 +12,7 @@ from fastapi_jobs.store.lanes import Lane
 from fastapi_jobs.store.store import Store
 from fastapi_jobs.store.transaction import Hints
 from fastapi_jobs.store.workers import Beaten, Pulse, QuietWorker, is_quiet
+from tests.servers import wait_until
 from tests.store.driving import (
     BACKEND,
     NOW,
@@ -97,4 +98,5 @@ def test_one_that_may_claim_again_is_told(store: Store) -> None:
     store.write_sync(QuietWorker(worker, True))
     assert heard == []
     store.write_sync(QuietWorker(worker, False))
+    wait_until(lambda: bool(heard))  # who wrote is answered first
     assert [each.queued for each in heard] == [True]

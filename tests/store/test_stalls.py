@@ -75,7 +75,8 @@ async def test_enqueues_on_the_wire_are_told_in_time(
     # The first may be committed, now that the server goes on. The rest never got there.
     assert (await store.write(InsertJobs([new_job()], patience=FAR_BEYOND)))[0].is_new
     wait_until(lambda: _can_read(store))
-    there = await store.read(queries.get_status, [each.id for each in (first, *behind)])
+    with store.database.reading.connect() as connection:
+        there = queries.get_status(connection, [each.id for each in (first, *behind)])
     assert set(there) <= {first.id}
 
 
@@ -113,12 +114,13 @@ async def test_what_was_refused_and_enqueued_again_is_there_once(
         async with asyncio.timeout(FAR_BEYOND):
             await store.write(InsertJobs([job]))
     await store.write(InsertJobs([job], patience=FAR_BEYOND))
+    assert _count(store, job.id) == 1
+
+
+def _count(store: Store, job_id: UUID) -> int:
     wait_until(lambda: _can_read(store))
-    assert store.read_sync(_count, job.id) == 1
-
-
-def _count(connection: Any, job_id: UUID) -> int:
-    return len(connection.execute(select(jobs.c.id).where(jobs.c.id == job_id)).all())
+    with store.database.reading.connect() as connection:
+        return len(connection.execute(select(jobs.c.id).where(jobs.c.id == job_id)).all())
 
 
 async def test_who_waits_for_ever_is_served_when_the_server_is_back(
@@ -176,25 +178,30 @@ async def test_a_connection_without_an_answer_is_cut_and_its_work_repeated(
         await _until(lambda: store.trouble is not None)
     async with asyncio.timeout(FAR_BEYOND):
         await write
-    wait_until(lambda: _can_read(store))
-    assert store.read_sync(_count, job.id) == 1
+    assert _count(store, job.id) == 1
 
 
 class _Slow(Operation[bool]):
-    """A statement that takes longer than its caller waits."""
+    """Statements that take longer than their caller waits."""
 
     patience = 0.2
 
+    def __init__(self) -> None:
+        self.may_end = threading.Event()
+
     def apply_one(self, tx: Transaction) -> bool:
-        tx.execute(text("SELECT pg_sleep(1)"))
+        while not self.may_end.is_set():
+            tx.execute(text("SELECT pg_sleep(0.1)"))
         return True
 
 
 async def test_what_is_merely_slow_comes_to_its_end(frozen_store: Store) -> None:
     store = frozen_store
     commits = store.commits
+    slow = _Slow()
     with pytest.raises(StoreUnavailable, match="no answer for"):
-        await store.write(_Slow())
+        await store.write(slow)
+    slow.may_end.set()
     await store.write(InsertJobs([new_job()], patience=None))
     assert store.commits == commits + 2
 

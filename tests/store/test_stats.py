@@ -14,6 +14,7 @@ from fastapi_jobs.store.queries import count_after, make_cursor
 from fastapi_jobs.store.store import Store
 from tests.store.driving import (
     NOW,
+    analyze,
     claim,
     failure_of,
     finish_of,
@@ -105,9 +106,7 @@ def test_no_figure_scans(store: Store) -> None:
         connection.exec_driver_sql(ended)
         connection.commit()
     queued(store, 3, owner="ann", queue="a")
-    with store.database.writing.connect() as connection:
-        connection.exec_driver_sql("ANALYZE")
-        connection.commit()
+    analyze(store)
     plans: list[str] = []
     prefix = "EXPLAIN QUERY PLAN " if store.database.is_sqlite else "EXPLAIN "
 

@@ -16,7 +16,7 @@ from sqlalchemy import text
 from fastapi_jobs.errors import StoreUnavailable
 from fastapi_jobs.status import JobStatus
 from fastapi_jobs.store import database as database_module
-from fastapi_jobs.store import queries
+from fastapi_jobs.store import outbox, queries
 from fastapi_jobs.store.insert import InsertJobs
 from fastapi_jobs.store.moves import RequestCancel
 from fastapi_jobs.store.store import Store
@@ -46,8 +46,11 @@ async def test_concurrent_writes_share_commits(store: Store) -> None:
     assert tally.batches < 100
 
 
-async def test_the_turns_of_a_loop_share_a_commit(store: Store) -> None:
+async def test_the_turns_of_a_loop_share_a_commit(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Requests that come in one after the other: each turn brings another operation."""
+    monkeypatch.setattr(outbox, "GATHER_SECONDS", 60.0)  # each turn may be slow here
     tally = _Tally()
     writes = []
     for _ in range(10):
@@ -146,7 +149,7 @@ def test_a_write_that_races_the_end_is_refused_not_forgotten(store: Store) -> No
     with ThreadPoolExecutor(1) as pool:
         late = pool.submit(writer.write_sync, InsertJobs([new_job()]))
         with pytest.raises(StoreUnavailable, match="the store was closed"):
-            late.result(10)
+            late.result(60)
 
 
 def test_what_waits_is_committed_at_the_end(store: Store) -> None:
@@ -182,7 +185,7 @@ def test_a_locked_sqlite_is_waited_for(sqlite_url: str) -> None:
             wait_until(lambda: store.trouble is not None)
             assert store.trouble == "database is locked"
             assert store.read_sync(queries.get_job, job.id) is None
-        assert write.result(10)[0].is_new
+        assert write.result(60)[0].is_new
         wait_until(lambda: store.trouble is None)
 
 
@@ -208,7 +211,7 @@ def test_a_full_disk_refuses_new_jobs_and_keeps_the_others_waiting(sqlite_store:
         wait_until(lambda: store.trouble is not None)
         assert not finish.done()
         store.write_sync(_MaxPages(full=False))
-        assert finish.result(10) is JobStatus.SUCCEEDED
+        assert finish.result(60) is JobStatus.SUCCEEDED
 
 
 class _MaxPages(Operation[None]):
@@ -306,7 +309,7 @@ def test_the_watcher_hears_of_other_processes(database_url: str) -> None:
             wait_until(lambda: _heard(changed, theirs))
             changed.clear()
             insert(theirs, new_job())
-            assert changed.wait(10)
+            assert changed.wait(60)
         finally:
             watcher.close()
 
