@@ -32,15 +32,14 @@ from fastapi_jobs.errors import FastAPIJobsError
 from fastapi_jobs.making_way import DRAIN_SECONDS, REST_SECONDS
 from fastapi_jobs.registry import registry
 from fastapi_jobs.runtime import Runtime
-from fastapi_jobs.store.publishing import Unpublish
 from fastapi_jobs.store.store import store_of
-from fastapi_jobs.store.workers import is_quiet
+from fastapi_jobs.store.workers import may_claim
 
 logger = logging.getLogger("fastapi_jobs.celery")
 
 START_SECONDS = 60.0
 QUIET_SECONDS = 1.0
-"""How long the slot of a quieted worker that got a message takes no other."""
+"""How long the slot of a worker that may not claim takes no other message after one."""
 
 DEATH_SECONDS = 5.0
 """How long a process that must end tries to sign off."""
@@ -110,18 +109,17 @@ class Host:
         if relay is not None:
             relay.claimed(self._backend.slots)
         if not did:
-            await self._give_back_if_quiet(job_id)
+            await self._rest_if_refused()
         return did
 
-    async def _give_back_if_quiet(self, job_id: UUID) -> None:
-        """A quieted worker still gets messages: others are told anew of the job, and this slot
-        rests, so that they get it.
+    async def _rest_if_refused(self) -> None:
+        """A quieted worker still gets messages, as does one that is thought dead. Its claim gave
+        the job back; others are told anew of it, and this slot rests, so that they get it.
         """
         store, worker, relay = self._runtime.store, self._runtime.worker, self._runtime.relay
         own = None if worker is None else worker.id
-        if own is None or not await store.read(is_quiet, own):
+        if own is None or await store.read(may_claim, own):
             return
-        await store.write(Unpublish([job_id]))
         if relay is not None:
             relay.wake()
         await asyncio.sleep(QUIET_SECONDS)

@@ -41,7 +41,9 @@ class ClaimOne(Operation[Claimed | None]):
         for each in fresh:
             each._taken = None
         rest = cls._take_at_once(tx, fresh)
-        if rest and worker_lives(tx, rest[0].worker):
+        if rest and not worker_lives(tx, rest[0].worker):
+            cls._refuse(tx, rest)
+        elif rest:
             limits = Limits(tx, rest[0].rules)
             for operation, row in cls._find(tx, rest, limits):
                 claimed = claimed_row(row, operation.backend, operation.now)
@@ -55,6 +57,10 @@ class ClaimOne(Operation[Claimed | None]):
     def _take_at_once(cls, tx: Transaction, operations: Sequence[Self]) -> Sequence[Self]:
         """Take what needs no look at limits; returns those that do."""
         return operations
+
+    @classmethod
+    def _refuse(cls, tx: Transaction, operations: Sequence[Self]) -> None:
+        """The worker may not claim: it is quieted, or thought dead."""
 
     @classmethod
     def _find(
@@ -78,11 +84,15 @@ class ClaimOne(Operation[Claimed | None]):
 class ClaimById(ClaimOne):
     """Claim the job that a message named.
 
-    One that a pause or a limit holds up is forgotten by the broker: it is published again once
-    there is room.
+    One that a pause, a limit or a quieted worker holds up is forgotten by the broker: it is
+    published again once it may run.
     """
 
     id: UUID
+
+    @classmethod
+    def _refuse(cls, tx: Transaction, operations: Sequence[Self]) -> None:
+        _forget(tx, [each.id for each in operations])
 
     @classmethod
     def _find(
@@ -105,7 +115,12 @@ class ClaimById(ClaimOne):
             else:
                 held_up.append(each.id)
         if held_up:
-            tx.execute(update(jobs).where(jobs.c.id.in_(held_up)).values(published_at=None))
+            _forget(tx, held_up)
+
+
+def _forget(tx: Transaction, ids: Sequence[UUID]) -> None:
+    waiting = jobs.c.id.in_(ids), has_status(JobStatus.QUEUED)
+    tx.execute(update(jobs).where(*waiting).values(published_at=None))
 
 
 @dataclass(slots=True, kw_only=True)

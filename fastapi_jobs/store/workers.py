@@ -66,10 +66,10 @@ class QuietWorker(Operation[None]):
         return None
 
 
-def is_quiet(connection: Connection, worker: UUID) -> bool:
-    """Whether a worker is to claim nothing more."""
+def may_claim(connection: Connection, worker: UUID) -> bool:
+    """Whether a worker's claims are granted: nobody quieted it, nor took it for dead."""
     quiet = select(workers.c.quiet).where(workers.c.id == worker)
-    return bool(connection.execute(quiet).scalar())
+    return connection.execute(quiet).scalar() is False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from fastapi_jobs import JobStatus
 from fastapi_jobs.testing.conformance.gate import Gate
 from tests.celery.conftest import Place
 from tests.celery.tasks import add, wait_for_async
+from tests.celery.test_quiet import STEADY
 from tests.celery_worker import LIMIT
 
 SELDOM: dict[str, Any] = {"poll_seconds": 300, "heartbeat_seconds": 100, "lease_seconds": 300}
@@ -14,6 +15,7 @@ SELDOM: dict[str, Any] = {"poll_seconds": 300, "heartbeat_seconds": 100, "lease_
 
 async def test_a_worker_publishes_for_an_app_that_only_enqueues(place: Place, broker: str) -> None:
     place.settings |= SELDOM | {"redis_url": broker}
+    place.settings["celery"]["options"] = STEADY
     place.worker()
     async with place.app(dispatch=False):
         for number in range(3):
@@ -22,6 +24,7 @@ async def test_a_worker_publishes_for_an_app_that_only_enqueues(place: Place, br
 
 async def test_a_cancel_reaches_the_worker_at_once(place: Place, broker: str, gate: Gate) -> None:
     place.settings |= SELDOM | {"redis_url": broker}
+    place.settings["celery"]["options"] = STEADY
     place.worker()
     async with place.app():
         job = await wait_for_async.enqueue(str(gate))

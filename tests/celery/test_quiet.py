@@ -39,8 +39,12 @@ async def count_of(app: FastAPIJobs, count: int) -> None:
 PATIENT: dict[str, Any] = {"lease_seconds": 180}
 """So long it takes that a lost message is found."""
 
+STEADY = {"broker_transport_options": {"socket_timeout": 30.0}}
+"""A Redis that stands still for a while cuts no connection, and so loses no message."""
+
 
 async def test_another_worker_runs_its_jobs(place: Place, gate: Gate) -> None:
+    place.settings["celery"]["options"] = STEADY
     processes = 2 if place.settings["celery"]["pool"] == "prefork" else 1
     async with place.app(**PATIENT) as app:
         place.worker(name="first", **PATIENT)
@@ -57,6 +61,7 @@ async def test_another_worker_runs_its_jobs(place: Place, gate: Gate) -> None:
 
 
 async def test_with_all_quieted_jobs_stay_with_the_database(sqlite_place: Place) -> None:
+    sqlite_place.settings["celery"]["options"] = STEADY
     async with sqlite_place.app(**PATIENT) as app:
         sqlite_place.worker(**PATIENT)
         assert await (await add.enqueue(1, 1)).result(LIMIT) == 2

@@ -3,6 +3,7 @@
 from datetime import UTC
 from uuid import UUID, uuid4
 
+import pytest
 from sqlalchemy import update
 
 from fastapi_jobs.status import JobStatus
@@ -13,6 +14,7 @@ from fastapi_jobs.store.rows import Claimed
 from fastapi_jobs.store.store import Store
 from fastapi_jobs.store.tables import jobs
 from fastapi_jobs.store.transaction import Transaction
+from fastapi_jobs.store.workers import QuietWorker, UnregisterWorker
 from tests.store.driving import (
     BACKEND,
     NOW,
@@ -54,6 +56,19 @@ def publish(store: Store, *published: UUID) -> None:
     """As if a broker held these."""
     with store.database.writing.connect() as connection, connection.begin():
         connection.execute(update(jobs).where(jobs.c.id.in_(published)).values(published_at=NOW))
+
+
+@pytest.mark.parametrize("why", ["quieted", "thought dead"])
+def test_what_a_worker_may_not_claim_is_published_again(store: Store, why: str) -> None:
+    [job], worker = queued(store), register(store)
+    publish(store, job)
+    if why == "quieted":
+        store.write_sync(QuietWorker(worker, True))
+    else:
+        store.write_sync(UnregisterWorker(worker))
+    assert claim_all(store, wish(job, worker)) == [None]
+    found = job_of(store, job)
+    assert (found.status, found.published_at) == (JobStatus.QUEUED, None)
 
 
 def test_of_two_claims_of_one_job_one_wins(store: Store) -> None:

@@ -11,7 +11,7 @@ from fastapi_jobs.store.insert import InsertJobs
 from fastapi_jobs.store.lanes import Lane
 from fastapi_jobs.store.store import Store
 from fastapi_jobs.store.transaction import Hints
-from fastapi_jobs.store.workers import Beaten, Pulse, QuietWorker, is_quiet
+from fastapi_jobs.store.workers import Beaten, Pulse, QuietWorker, may_claim
 from tests.servers import wait_until
 from tests.store.driving import (
     BACKEND,
@@ -76,10 +76,10 @@ def test_its_beat_says_so(store: Store, quiet: UUID) -> None:
     pulse = Pulse(store.database)
     try:
         assert pulse.beat(quiet, later(1), 0) is Beaten.QUIET
-        assert store.read_sync(is_quiet, quiet)
+        assert not store.read_sync(may_claim, quiet)
         store.write_sync(QuietWorker(quiet, False))
         assert pulse.beat(quiet, later(2), 0) is Beaten.ALIVE
-        assert not store.read_sync(is_quiet, quiet)
+        assert store.read_sync(may_claim, quiet)
     finally:
         pulse.close()
 
@@ -88,7 +88,7 @@ def test_one_that_left(store: Store) -> None:
     gone = uuid4()
     with pytest.raises(WorkerNotFound, match=f"There is no worker {gone}: it has stopped"):
         store.write_sync(QuietWorker(gone, True))
-    assert not store.read_sync(is_quiet, gone)
+    assert not store.read_sync(may_claim, gone)
 
 
 def test_one_that_may_claim_again_is_told(store: Store) -> None:
