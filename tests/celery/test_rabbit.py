@@ -90,7 +90,7 @@ async def publisher(
     own_rabbit: RabbitServer, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[CeleryBroker]:
     """The publishing side alone, connected, and patient with a slow broker."""
-    patience = 10.0
+    patience = 4.0
     monkeypatch.setattr(celery_broker, "REPLY_SECONDS", patience)
     limits = {"read_timeout": patience, "write_timeout": patience}
     monkeypatch.setattr(celery_broker, "_AMQP_PATIENCE", limits)

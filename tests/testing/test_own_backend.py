@@ -1,5 +1,7 @@
 """A backend of somebody else's is held to the suite: a good one passes, broken ones are caught."""
 
+from collections.abc import Collection
+
 import pytest
 
 pytest_plugins = ("pytester",)
@@ -62,23 +64,23 @@ class Silent(Own):
 """
 
 TEST = """
-from fastapi_jobs.testing.backends import BackendConformance
-
-class TestMine(BackendConformance):
+class Test{name}(BackendConformance):
     backend = "own:{name}"
 """
 
 
-def judge(pytester: pytest.Pytester, name: str, *options: str) -> pytest.RunResult:
-    """Run the suite over one of the backends above."""
+def judge(pytester: pytest.Pytester, names: Collection[str], *options: str) -> pytest.RunResult:
+    """Run the suite over some of the backends above."""
     ini = "[pytest]\nfilterwarnings = error\nasyncio_default_fixture_loop_scope=function"
     pytester.makeini(ini)
-    pytester.makepyfile(own=OWN, test_mine=TEST.format(name=name))
+    tests = [TEST.format(name=name) for name in names]
+    suite = "from fastapi_jobs.testing.backends import BackendConformance\n"
+    pytester.makepyfile(own=OWN, test_mine=suite + "".join(tests))
     return pytester.runpytest_subprocess("-p", "no:cacheprovider", "-q", *options)
 
 
 def test_a_good_backend_passes(pytester: pytest.Pytester) -> None:
-    result = judge(pytester, "Own")
+    result = judge(pytester, ["Own"])
     assert result.ret == 0, result.stdout.str()
     assert result.parseoutcomes()["passed"] > 40
 
@@ -96,21 +98,21 @@ def test_a_good_backend_passes(pytester: pytest.Pytester) -> None:
     ],
 )
 def test_a_broken_one_is_caught(pytester: pytest.Pytester, name: str, caught: str) -> None:
-    result = judge(pytester, name, "-k", caught)
+    result = judge(pytester, [name], "-k", caught)
     assert result.parseoutcomes().get("failed"), result.stdout.str()
+
+
+WAITING = (
+    "TestDeaf::test_cancel_stops_what_it_says_it_stops[async def]",
+    "TestDeaf::test_a_sync_task_that_asks_is_told_of_the_cancel",
+    "TestTimeless::test_a_sync_task_that_asks_ends_at_its_timeout",
+    "TestBoaster::test_cancel_stops_what_it_says_it_stops[def]",
+)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "caught"),
-    [
-        ("Deaf", "test_cancel_stops_what_it_says_it_stops"),
-        ("Deaf", "test_a_sync_task_that_asks_is_told_of_the_cancel"),
-        ("Timeless", "test_a_sync_task_that_asks_ends_at_its_timeout"),
-        ("Boaster", "test_cancel_stops_what_it_says_it_stops"),
-    ],
-)
-def test_one_that_lets_wait_is_caught(pytester: pytest.Pytester, name: str, caught: str) -> None:
-    """The suite waits for what never comes: half a minute."""
-    result = judge(pytester, name, "-x", "-k", caught)
-    assert result.parseoutcomes().get("failed"), result.stdout.str()
+def test_those_that_let_wait_are_caught(pytester: pytest.Pytester) -> None:
+    """Each waits half a minute for what never comes; they do so side by side."""
+    chosen = [f"test_mine.py::{each}" for each in WAITING]
+    result = judge(pytester, ("Deaf", "Timeless", "Boaster"), "-n", str(len(chosen)), *chosen)
+    assert result.parseoutcomes() == {"failed": len(chosen)}, result.stdout.str()
