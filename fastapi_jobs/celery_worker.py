@@ -32,6 +32,7 @@ from fastapi_jobs.errors import FastAPIJobsError
 from fastapi_jobs.making_way import DRAIN_SECONDS, REST_SECONDS
 from fastapi_jobs.registry import registry
 from fastapi_jobs.runtime import Runtime
+from fastapi_jobs.store.publishing import Unpublish
 from fastapi_jobs.store.store import store_of
 from fastapi_jobs.store.workers import may_claim
 
@@ -42,7 +43,7 @@ QUIET_SECONDS = 1.0
 """How long the slot of a worker that may not claim takes no other message after one."""
 
 DEATH_SECONDS = 5.0
-"""How long a process that must end tries to sign off."""
+"""How long a process that must end tries to sign off and to tell its observers."""
 
 
 class Host:
@@ -109,16 +110,19 @@ class Host:
         if relay is not None:
             relay.claimed(self._backend.slots)
         if not did:
-            await self._rest_if_refused()
+            await self._rest_if_refused(job_id)
         return did
 
-    async def _rest_if_refused(self) -> None:
-        """A quieted worker still gets messages, as does one that is thought dead. Its claim gave
-        the job back; others are told anew of it, and this slot rests, so that they get it.
+    async def _rest_if_refused(self, job_id: UUID) -> None:
+        """A quieted worker still gets messages, as does one that is thought dead. The job goes
+        back; others are told anew of it, and this slot rests, so that they get it.
         """
         store, worker, relay = self._runtime.store, self._runtime.worker, self._runtime.relay
-        own = None if worker is None else worker.id
-        if own is None or await store.read(may_claim, own):
+        if worker is None:
+            return  # it stops: the message is rejected
+        if worker.id is None:
+            await store.write(Unpublish([job_id]))  # it could not even try to claim
+        elif await store.read(may_claim, worker.id):
             return
         if relay is not None:
             relay.wake()
@@ -160,12 +164,12 @@ class Host:
 
     def _die(self) -> None:
         """The function of a job that is over still runs here: sign off, and end the process."""
+        until = time.monotonic() + DEATH_SECONDS
         worker = self._runtime.worker
-        if worker is not None:
-            signing_off = threading.Thread(target=worker.stop, daemon=True)
-            signing_off.start()
-            self._runtime.observers.close(DEATH_SECONDS)
-            signing_off.join(DEATH_SECONDS)
+        signing_off = threading.Thread(target=worker.stop if worker else None, daemon=True)
+        signing_off.start()
+        self._runtime.observers.close(DEATH_SECONDS / 2)
+        signing_off.join(max(0.0, until - time.monotonic()))
         _exit()
 
 

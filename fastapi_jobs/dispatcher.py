@@ -3,8 +3,8 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import partial
 from uuid import UUID
@@ -127,7 +127,7 @@ class Dispatcher:
 
     def offer(self, job: NewJob, definition: TaskDefinition, backend: str) -> Offer | None:
         """Keep a slot for a job that is about to be inserted, if it may start at once."""
-        if self._alone or self._stopping or self._way.is_made:
+        if self._alone or self._suspect_waits or self._stopping or self._way.is_made:
             return None
         declared = self._settings.queue(job.queue)
         limited = definition.options.max_running is not None or declared.max_running is not None
@@ -140,12 +140,12 @@ class Dispatcher:
         reach("claim")
         claimed = claimed_at_insert(offer.job, offer.backend)
         self._attempts.tell_enqueued(offer.job)
-        if self._has_stopped:  # its function was never called: nothing may be charged
+        if not self._has_stopped:
+            self.calls.launch(claimed, offer.definition)
+        elif self._store.is_open:  # its function was never called: nothing may be charged
             late = ReleaseJobs([(claimed.id, claimed.fence)], self._now(), called=False)
             # Should that fail, others rescue the job.
             self._store.write(late).add_done_callback(asyncio.Future.exception)
-        else:
-            self.calls.launch(claimed, offer.definition)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -168,14 +168,19 @@ class Dispatcher:
         worker = None if self._stopping else self._worker_id()
         if worker is None:
             return None
-        self._claims += 1
-        try:
+        with self._claiming():
             claim = operation(worker=worker, rules=self._rules, now=self._now())
             claimed = await self._store.write(claim)
             if claimed is None or self._has_stopped:
                 return None
             self._slots.take(claimed.backend)
             return self.calls.launch(claimed, registry[claimed.task])
+
+    @contextmanager
+    def _claiming(self) -> Iterator[None]:
+        self._claims += 1
+        try:
+            yield
         finally:
             self._claims -= 1
             if not self._claims:
@@ -195,7 +200,8 @@ class Dispatcher:
 
     def _on_emptied(self) -> None:
         if self._alone or self._way.is_made:
-            self._alone, self._wanted = False, True
+            # Now it is idle: the next claim is a suspect's, if one waits.
+            self._alone, self._suspect_waits, self._wanted = False, True, True
             self._way.end()
             self._event.set()
 
@@ -258,18 +264,17 @@ class Dispatcher:
         self._alone = alone = idle and self._suspect_waits
         operation = ClaimJobs(worker, self._rules, self._slots, self._now(), idle=alone, looks=idle)
         claimed: list[Claimed] = []
-        self._claims += 1
-        try:
-            claimed = await self._store.write(operation)
-            reach("claim")
-        finally:
-            self._slots.give_back(
-                Counter(operation.spent) - Counter(job.backend for job in claimed)
-            )
-            self._alone = alone and any(job.suspect for job in claimed)
-            for job in claimed:
-                self.calls.launch(job, registry[job.task])
-            self._claims -= 1
+        with self._claiming():
+            try:
+                claimed = await self._store.write(operation)
+                reach("claim")
+            finally:
+                self._slots.give_back(
+                    Counter(operation.spent) - Counter(job.backend for job in claimed)
+                )
+                self._alone = alone and any(job.suspect for job in claimed)
+                for job in claimed:
+                    self.calls.launch(job, registry[job.task])
         self._suspect_waits = operation.suspect_waits and not alone
         if self._suspect_waits:
             self._wake(claim=True, cancels=False)
@@ -306,12 +311,8 @@ class Dispatcher:
             # A claim under way waits as long as the database is away: not for ever here.
             await asyncio.wait({self._main}, timeout=GIVE_BACK_SECONDS)
             self._main.cancel()
-        if self._claims:
-            self._settled.clear()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._settled.wait(), GIVE_BACK_SECONDS)
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._offers.settle(), GIVE_BACK_SECONDS)
+            await asyncio.wait_for(self._settle(), GIVE_BACK_SECONDS)
         await self.calls.drain(at_once or asyncio.Event(), self._settings.shutdown_seconds)
         self.calls.release()
         await self.calls.settle(ENDING_SECONDS)
@@ -322,6 +323,13 @@ class Dispatcher:
             await self._give_back(left)
         self.calls.forget()
         return len(left)
+
+    async def _settle(self) -> None:
+        """Wait until no claim is under way, nor an insert that may be one."""
+        while self._claims:
+            self._settled.clear()
+            await self._settled.wait()
+        await self._offers.settle()
 
     async def _give_back(self, left: Mapping[UUID, int]) -> None:
         try:

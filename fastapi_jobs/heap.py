@@ -4,8 +4,9 @@ A full collection walks every object of the process: some 100 ms of standing sti
 its libraries are loaded, and a stream of jobs asks for one every few thousand jobs. What a process
 has loaded by the time its app starts lives as long as the process: it need not be walked again.
 
-A collection of the young objects comes when 700 more were made than freed. Jobs and requests under
-way hold that many all the time, a hundred each: it walks them, finds nothing, and comes again.
+A collection of the young objects comes when 700 more (on Python 3.11) were made than freed. Jobs
+and requests under way hold that many all the time, a hundred each: it walks them, finds nothing,
+and comes again.
 """
 
 import gc

@@ -47,8 +47,8 @@ REFILL_SECONDS = 0.02
 """How soon a process that consumes nothing fills the windows again while more is due."""
 
 QUIET_SECONDS = 5.0
-"""A broker that was told nothing for so long is asked whether it is there: with nothing to publish
-nobody would notice that it is not."""
+"""A broker that was told nothing for so long is asked at the next look whether it is there: with
+nothing to publish nobody would notice that it is not."""
 
 CONSUMED = 0.75
 

@@ -179,7 +179,7 @@ def _message(row: Any, *, suspect: bool = False) -> Message:
 
 @dataclass(slots=True)
 class Unpublish(Operation[None]):
-    """The broker did not take these jobs."""
+    """The broker did not take these jobs, or a worker may not run them now."""
 
     ids: Sequence[UUID]
 

@@ -61,12 +61,14 @@ document.addEventListener("submit", (event) => {
   if (!form.dataset.confirmTitle || form.dataset.confirmed || dialog === null) return;
   event.preventDefault();
   const button = event.submitter;
+  const action = form.getAttribute("action");
   dialog.querySelector("h2").textContent = form.dataset.confirmTitle;
   dialog.querySelector("p").textContent = form.dataset.confirmText;
   dialog.querySelector("[value=yes]").textContent = form.dataset.confirmYes || "Yes";
   dialog.returnValue = "";
   dialog.addEventListener("close", () => {
-    if (dialog.returnValue !== "yes") return;
+    // A refresh may have made another form of it since.
+    if (dialog.returnValue !== "yes" || form.getAttribute("action") !== action) return;
     form.dataset.confirmed = "1";
     form.requestSubmit(button || undefined);
   }, { once: true });
