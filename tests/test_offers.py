@@ -111,6 +111,17 @@ async def test_a_claim_under_way_lets_an_insert_be_one_too(sqlite_url: str) -> N
     assert (job.status, seen) == (JobStatus.RUNNING, ["started", "answered"])
 
 
+async def test_while_a_suspect_is_known_to_wait_no_insert_is_a_claim(sqlite_url: str) -> None:
+    """Else the process that has just become idle for it would not be so any more."""
+    async with FastAPIJobs(database_url=sqlite_url, poll_seconds=60) as jobs:
+        dispatcher = await idle_dispatcher(jobs)
+        dispatcher._suspect_waits = True
+        job = await note.enqueue()
+        assert job.status is JobStatus.QUEUED
+        # None waits after all: the next claim takes what there is.
+        assert (await job.wait(60)).status is JobStatus.SUCCEEDED
+
+
 async def test_what_is_claimed_after_the_stop_does_not_start(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
